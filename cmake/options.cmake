@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+# Options and flags that every room shares.
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+option(GLIM_TESTS "Build the tests" ON)
+option(GLIM_WERROR "Warnings are errors (CI)" OFF)
+option(GLIM_FUZZ "Build fuzz targets with libFuzzer (needs clang)" OFF)
+set(GLIM_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them")
+set(GLIM_LIBEDIT AUTO CACHE STRING "Line editing in chat: AUTO, ON or OFF")
+
+add_compile_definitions(_POSIX_C_SOURCE=200809L _DARWIN_C_SOURCE _DEFAULT_SOURCE)
+add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef
+    -Wpointer-arith -Wwrite-strings -ffp-contract=off)
+if(GLIM_WERROR)
+    add_compile_options(-Werror)
+endif()
+if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
+    add_compile_options(-Wno-gnu-zero-variadic-macro-arguments)
+endif()
+if(GLIM_SANITIZE)
+    add_compile_options(-fsanitize=${GLIM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${GLIM_SANITIZE})
+endif()
+if(GLIM_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g1")
+set(CMAKE_C_FLAGS_DEBUG "-O1 -g")
+# Release keeps assertions out; every other build keeps them in.
+add_compile_definitions($<$<CONFIG:Release>:NDEBUG>)
+include_directories(${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)

@@ -1,0 +1,1 @@
+typedef int glim_engine_placeholder;

@@ -1,0 +1,1 @@
+typedef int glim_models_placeholder;

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ * text.h - the one header of room text: vocabulary and byte-level BPE, incremental detokenizer, chat
+ * templates, output parser. Knows tokens, special tokens, tags; knows no files, no model weights.
+ * A loaded tokenizer is immutable: Thread any for all const calls. */
+#ifndef GLIM_TEXT_H
+#define GLIM_TEXT_H
+
+#include "glim/chat.h"
+#include "json/json.h"
+
+/* ---- vocab.c, bpe.c, pretok.c ------------------------------------------------------------------ */
+
+typedef enum glim_token_attr {
+    GLIM_TOKEN_NORMAL = 1, GLIM_TOKEN_UNKNOWN = 2, GLIM_TOKEN_CONTROL = 3, GLIM_TOKEN_USER = 4, /* numbers as in GGUF */
+    GLIM_TOKEN_UNUSED = 5, GLIM_TOKEN_BYTE = 6
+} glim_token_attr;
+
+/* What a tokenizer is made of, whatever file it came from. Views borrow until glim_tokenizer_new() returns
+ * unless keep says otherwise. */
+typedef struct glim_tokenizer_spec {
+    size_t n_token;          /* ids 0 .. n_token-1, holes allowed: text.p NULL */
+    glim_str *text;          /* normal tokens in the GPT-2 byte alphabet, special ones as plain UTF-8 */
+    uint8_t *attr;           /* glim_token_attr a token */
+    size_t n_merge;
+    struct glim_merge_spec {
+        glim_str a, b;       /* byte alphabet, as the file has them */
+    } *merges;               /* rank = index */
+    bool ignore_merges;      /* a whole pre-token found in the vocabulary is one id */
+    bool nfc;                /* normalise to NFC first: refused as UNSUPPORTED until utf8proc is in */
+    /* Splits, applied one after the other, each isolating its matches in what the former left. */
+    size_t n_split;
+    glim_str split[8];       /* regular expressions in the Hugging Face (Oniguruma) notation */
+} glim_tokenizer_spec;
+
+/* Splits of a GGUF's `tokenizer.ggml.pre` ("glm4", "chatglm-bpe", "qwen2", "deepseek-r1-qwen", "deepseek-v3", ...)
+ * and its ignore_merges rule. UNSUPPORTED, with the list of known names, otherwise. */
+GLIM_MUST_USE glim_err glim_pretok_named(glim_str pre, glim_tokenizer_spec *spec, glim_error *e);
+
+/* Reads tokenizer.json (bytes) into a spec whose memory is the arena's. Checks that each part says something
+ * glim does the same way; anything else (other model types, normalizers, added tokens with strip flags ...) is
+ * UNSUPPORTED by name. Errors: INPUT/FORMAT with offset. */
+GLIM_MUST_USE glim_err glim_tokenizer_json_read(glim_arena *a, glim_str json, glim_tokenizer_spec *spec, glim_error *e);
+
+typedef struct glim_tokenizer glim_tokenizer;
+/* Copies what it needs. Errors: FORMAT (a merge of unknown tokens, no byte tokens at all, duplicate tokens: which),
+ * NOMEM. */
+GLIM_MUST_USE glim_err glim_tokenizer_new(const glim_tokenizer_spec *spec, glim_tokenizer **out, glim_error *e);
+void glim_tokenizer_free(glim_tokenizer *t);
+
+size_t glim_tokenizer_n_token(const glim_tokenizer *t);
+/* Bytes the token stands for; special tokens give their text; holes and ids out of range give n 0, p NULL. */
+glim_str glim_token_bytes(const glim_tokenizer *t, int32_t id);
+glim_token_attr glim_token_get_attr(const glim_tokenizer *t, int32_t id);
+/* Id of the token whose text (special) or bytes (normal) are s exactly; -1: none. */
+int32_t glim_token_special(const glim_tokenizer *t, glim_str s);
+
+/* A list of token ids that grows up to a maximum. */
+typedef struct glim_ids {
+    int32_t *p;
+    size_t n, cap, max;
+} glim_ids;
+void glim_ids_init(glim_ids *v, size_t max);
+void glim_ids_deinit(glim_ids *v);
+glim_err glim_ids_add(glim_ids *v, int32_t id);
+
+/* A byte range of a text in which special-token text is only text (what users wrote). */
+typedef struct glim_span {
+    size_t begin, end;
+} glim_span;
+
+/* Appends the ids of text. Special tokens are cut out first, longest match first at each place, where the match
+ * touches none of the plain spans (sorted, disjoint). all_plain: no special token at all.
+ * Errors: INPUT (invalid UTF-8, with the offset), LIMIT (more than ids->max), NOMEM. ids is then as it was. */
+GLIM_MUST_USE glim_err glim_tokenize_spans(const glim_tokenizer *t, glim_str text, const glim_span *plain,
+                             size_t n_plain, bool all_plain, glim_ids *ids, glim_error *e);
+
+/* ---- detok.c: bytes held until UTF-8 is whole --------------------------------------------------- */
+
+typedef struct glim_detok {
+    char held[4];
+    uint8_t n_held;
+} glim_detok;
+/* Appends to out the bytes of a token that complete whole characters; bytes that can never become UTF-8 come out
+ * as U+FFFD each. finish flushes a broken rest as U+FFFD. */
+void glim_detok_init(glim_detok *d);
+glim_err glim_detok_push(glim_detok *d, glim_str bytes, glim_buf *out);
+glim_err glim_detok_finish(glim_detok *d, glim_buf *out);
+
+/* ---- template.def, template_*.c: messages + tools -> prompt ------------------------------------- */
+
+/* A rendered prompt: the text, and which parts of it are user data (special tokens not parsed there). */
+typedef struct glim_prompt {
+    glim_buf text;
+    glim_span *plain;
+    size_t n_plain, cap_plain;
+    bool starts_reasoning;  /* the prompt ended inside an open thought */
+    bool starts_auto;       /* the model opens the thought itself */
+} glim_prompt;
+void glim_prompt_init(glim_prompt *p, size_t max_bytes);
+void glim_prompt_deinit(glim_prompt *p);
+
+typedef struct glim_template glim_template;
+struct glim_template {
+    const char *name;                 /* "glm-4.7-flash" */
+    const char *const *aliases;       /* NULL-terminated */
+    /* True when the model file's own Jinja template (bytes) is one that this renderer reproduces. */
+    bool (*matches)(glim_str jinja);
+    GLIM_MUST_USE glim_err (*render)(const glim_chat *chat, glim_prompt *out, glim_error *e);
+};
+/* By name (any case; "GLM-4.7-Flash"), NULL when unknown. */
+const glim_template *glim_template_find(glim_str name);
+const glim_template *glim_template_match(glim_str jinja);
+/* "glm-4.7-flash, glm-4.6, ..." for messages. */
+const char *glim_template_names(void);
+
+/* pyjson.c: a JSON value as Python's json.dumps(ensure_ascii=False) writes it after json.loads read it: ", " and
+ * ": ", integers of any size exactly, floats shortest-repr ("1e3" -> "1000.0", "1e-7" -> "1e-07"). */
+glim_err glim_pyjson(glim_buf *b, const glim_json *v);
+/* The same value as Python's str() prints it ("{'a': None}"). */
+glim_err glim_pyrepr(glim_buf *b, const glim_json *v);
+
+/* ---- parse.def, parse_*.c: model output -> thought, answer, calls -------------------------------- */
+
+typedef enum glim_parse_start { GLIM_PARSE_REASONING, GLIM_PARSE_CONTENT, GLIM_PARSE_AUTO } glim_parse_start;
+
+/* Events are glim_event of kinds REASONING, CONTENT, CALL_*; the id of a call is left empty (the engine names it).
+ * Returning false stops the feed (GLIM_E_CANCELLED). */
+typedef struct glim_parser glim_parser;
+/* tools: copied; with n_tool 0 nothing is parsed as a call. max_bytes bounds what may be held back.
+ * Errors: INPUT (a tool's JSON), NOMEM. */
+GLIM_MUST_USE glim_err glim_parser_new(glim_parse_start start, const glim_tool *tools, size_t n_tool, size_t max_bytes,
+                         glim_event_fn fn, void *user, glim_parser **out, glim_error *e);
+void glim_parser_free(glim_parser *p);
+/* Feeds bytes, cut anywhere (also inside a character). The concatenated events never depend on the cuts. */
+GLIM_MUST_USE glim_err glim_parser_feed(glim_parser *p, glim_str bytes, glim_error *e);
+/* End of the output: closes what may be closed, gives back as text what never became a call. */
+GLIM_MUST_USE glim_err glim_parser_finish(glim_parser *p, glim_error *e);
+/* True while the machine is inside the thought: tokens are then counted as reasoning and stop strings rest. */
+bool glim_parser_in_reasoning(const glim_parser *p);
+size_t glim_parser_n_call(const glim_parser *p); /* whole calls so far */
+
+#endif
