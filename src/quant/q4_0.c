@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * q4_0.c - Q4_0: 32 nibbles around 8 under one scale.
+ * Thread: any, pure.   See: blocks.h */
+#include "quant/quant_priv.h"
+
+void glim_q4_0_decode(const void *src, float *dst, int64_t n)
+{
+    const glim_block_q4_0 *b = src;
+    for (int64_t i = 0; i < n / GLIM_QK; i++, b++, dst += GLIM_QK) {
+        const float d = glim_f16_to_f32(b->d);
+        for (int j = 0; j < 16; j++) {
+            dst[j] = d * (float)((b->qs[j] & 15) - 8);
+            dst[j + 16] = d * (float)((b->qs[j] >> 4) - 8);
+        }
+    }
+}
