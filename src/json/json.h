@@ -58,7 +58,8 @@ typedef enum glim_json_tok {
 
 typedef struct glim_json_reader {
     glim_str src;
-    size_t pos;
+    size_t pos;                          /* behind the last token */
+    size_t at;                           /* where the last token begins, or the one that failed */
     uint32_t depth, max_depth;
     uint8_t stack[(GLIM_JSON_DEPTH + 7) / 8]; /* a bit a level: 1 object, 0 array */
     uint8_t expect;                      /* private */
@@ -71,7 +72,7 @@ void glim_json_reader_deinit(glim_json_reader *r);
 /* Next token. text: decoded key or string, or a number's lexeme; borrowed until the next call. END comes
  * once, after the one value; bytes behind it are an error. */
 GLIM_MUST_USE glim_err glim_json_next(glim_json_reader *r, glim_json_tok *tok, glim_str *text, glim_error *e);
-/* Skips the value that begins with the token just read (does nothing after a scalar). */
+/* Skips the value that begins with the token just read (does nothing after a scalar); behind a key, its value. */
 GLIM_MUST_USE glim_err glim_json_skip(glim_json_reader *r, glim_json_tok tok, glim_error *e);
 
 /* ---- fields.c: an object read by a table ------------------------------------------------------ */
