@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * arena.c - memory named by lifetime: taken piece by piece, ended all at once.
- * Layout: a chain of blocks, newest first; each block is header, then bytes. A mark is a block and its fill.
- * Fails:  NULL at the maximum or when the system has none; the arena stays usable. */
+ * Layout: a chain of blocks, newest first; each block is header, then bytes. A mark is a block and
+ * its fill. Fails:  NULL at the maximum or when the system has none; the arena stays usable. */
 #include "base/base.h"
 
 typedef struct block {
@@ -27,10 +27,12 @@ static uint8_t *block_data(block *b)
 static block *push_block(glim_arena *a, size_t cap)
 {
     size_t total;
-    if (a->held > a->max || cap > a->max - a->held || !glim_add_size(cap, HEADER, &total)) return NULL;
+    if (a->held > a->max || cap > a->max - a->held || !glim_add_size(cap, HEADER, &total))
+        return NULL;
     block *b = glim_alloc_aligned(GLIM_CACHE_LINE, total);
     if (!b) return NULL;
-    *b = (block){.prev = a->top, .cap = cap, .used_before = a->top ? a->top->used_before + a->top->used : 0};
+    *b = (block){
+        .prev = a->top, .cap = cap, .used_before = a->top ? a->top->used_before + a->top->used : 0};
     a->held += cap;
     a->top = b;
     return b;
@@ -65,13 +67,15 @@ glim_arena *glim_arena_new_fixed(size_t bytes)
 void glim_arena_free(glim_arena *a)
 {
     if (!a) return;
-    while (a->top) pop_block(a);
+    while (a->top)
+        pop_block(a);
     glim_free(a);
 }
 
 void glim_arena_reset(glim_arena *a)
 {
-    while (a->top && a->top->prev) pop_block(a);
+    while (a->top && a->top->prev)
+        pop_block(a);
     if (a->top) a->top->used = 0;
 }
 
@@ -128,7 +132,8 @@ glim_mark glim_arena_mark(glim_arena *a)
 
 void glim_arena_rewind(glim_arena *a, glim_mark m)
 {
-    while (a->top && a->top != m.block) pop_block(a);
+    while (a->top && a->top != m.block)
+        pop_block(a);
     if (a->top) a->top->used = m.used;
 }
 

@@ -14,11 +14,13 @@
 
 /* Fills *e (unless NULL) with code, place and message, and returns code. The offset is unset.
  * A message too long for the buffer keeps its beginning and its end, with "..." between. */
-#define glim_fail(e, code, ...) glim_fail_at((e), (code), GLIM_NO_OFFSET, __FILE__, __LINE__, __VA_ARGS__)
+#define glim_fail(e, code, ...)                                                                    \
+    glim_fail_at((e), (code), GLIM_NO_OFFSET, __FILE__, __LINE__, __VA_ARGS__)
 /* The same with the byte offset in the input that was being parsed. */
-#define glim_fail_off(e, code, off, ...) glim_fail_at((e), (code), (off), __FILE__, __LINE__, __VA_ARGS__)
-GLIM_MUST_USE glim_err glim_fail_at(glim_error *e, glim_err code, uint64_t offset, const char *file, int line,
-                      const char *fmt, ...) GLIM_PRINTF(6, 7);
+#define glim_fail_off(e, code, off, ...)                                                           \
+    glim_fail_at((e), (code), (off), __FILE__, __LINE__, __VA_ARGS__)
+GLIM_MUST_USE glim_err glim_fail_at(glim_error *e, glim_err code, uint64_t offset, const char *file,
+                                    int line, const char *fmt, ...) GLIM_PRINTF(6, 7);
 /* Puts "prefix: " before the message of an error that a lower layer filled; returns e's code. */
 glim_err glim_error_prefix(glim_error *e, const char *fmt, ...) GLIM_PRINTF(2, 3);
 
@@ -74,7 +76,7 @@ size_t glim_arena_used(const glim_arena *a); /* bytes taken, all blocks */
 /* After a failed append the buffer stays as it was, remembers err, and refuses more: a writer may
  * append many times and look at b->err once. */
 typedef struct glim_buf {
-    char *p;       /* NUL-terminated whenever not NULL; the NUL is not counted */
+    char *p; /* NUL-terminated whenever not NULL; the NUL is not counted */
     size_t n, cap, max;
     glim_err err;
 } glim_buf;
@@ -87,8 +89,8 @@ glim_err glim_buf_adds(glim_buf *b, const char *s); /* NUL-terminated */
 glim_err glim_buf_addv(glim_buf *b, glim_str s);
 glim_err glim_buf_addc(glim_buf *b, char c);
 glim_err glim_buf_addf(glim_buf *b, const char *fmt, ...) GLIM_PRINTF(2, 3);
-void glim_buf_drop(glim_buf *b, size_t n);  /* removes the first n bytes */
-void glim_buf_cut(glim_buf *b, size_t n);   /* keeps the first n bytes */
+void glim_buf_drop(glim_buf *b, size_t n); /* removes the first n bytes */
+void glim_buf_cut(glim_buf *b, size_t n);  /* keeps the first n bytes */
 static inline glim_str glim_buf_view(const glim_buf *b)
 {
     return (glim_str){b->p, b->n};
@@ -115,21 +117,22 @@ static inline bool glim_str_starts(glim_str a, glim_str prefix)
 }
 static inline bool glim_str_ends(glim_str a, glim_str suffix)
 {
-    return a.n >= suffix.n && (suffix.n == 0 || memcmp(a.p + a.n - suffix.n, suffix.p, suffix.n) == 0);
+    return a.n >= suffix.n &&
+           (suffix.n == 0 || memcmp(a.p + a.n - suffix.n, suffix.p, suffix.n) == 0);
 }
 static inline glim_str glim_str_sub(glim_str a, size_t begin, size_t end)
 {
     return (glim_str){a.p + begin, end - begin};
 }
-bool glim_str_ieq(glim_str a, glim_str b);             /* ASCII case ignored */
-size_t glim_str_find(glim_str hay, glim_str needle);   /* SIZE_MAX when absent; "" is at 0 */
-glim_str glim_str_trim(glim_str s, const char *set);   /* both ends, bytes of set */
+bool glim_str_ieq(glim_str a, glim_str b);           /* ASCII case ignored */
+size_t glim_str_find(glim_str hay, glim_str needle); /* SIZE_MAX when absent; "" is at 0 */
+glim_str glim_str_trim(glim_str s, const char *set); /* both ends, bytes of set */
 /* Whole-string number parsing, locale-free; false for anything else, overflow included. */
 bool glim_parse_i64(glim_str s, int64_t *out);
 bool glim_parse_u64(glim_str s, uint64_t *out);
-bool glim_parse_f64(glim_str s, double *out);          /* decimal and exponent only, finite only */
-/* Printable, short form of untrusted bytes for messages, in quotes; cut with "..." to fit. Writes to and
- * returns out; n_out at least 8. */
+bool glim_parse_f64(glim_str s, double *out); /* decimal and exponent only, finite only */
+/* Printable, short form of untrusted bytes for messages, in quotes; cut with "..." to fit. Writes
+ * to and returns out; n_out at least 8. */
 const char *glim_quote(glim_str s, char *out, size_t n_out);
 #define GLIM_QUOTE(s) glim_quote((s), (char[96]){0}, 96)
 
@@ -137,7 +140,7 @@ const char *glim_quote(glim_str s, char *out, size_t n_out);
 bool glim_utf8_valid(glim_str s, size_t *bad_offset); /* bad_offset may be NULL */
 /* Code point at s.p[0]; returns its length, or 0 if the bytes there are not valid UTF-8 (n > 0). */
 int glim_utf8_decode(glim_str s, uint32_t *cp);
-int glim_utf8_encode(uint32_t cp, char out[4]);       /* 0 for surrogates and beyond U+10FFFF */
+int glim_utf8_encode(uint32_t cp, char out[4]); /* 0 for surrogates and beyond U+10FFFF */
 /* Length of the incomplete but so far valid UTF-8 sequence at the end of s (0 to 3). */
 size_t glim_utf8_partial(glim_str s);
 
@@ -149,7 +152,8 @@ void glim_map_free(glim_map *m);
 /* Borrows the key's bytes until glim_map_free(). Fails with NOMEM, or STATE when the key is there
  * already (then nothing changes). */
 GLIM_MUST_USE glim_err glim_map_put(glim_map *m, glim_str key, uint32_t value);
-bool glim_map_get(const glim_map *m, glim_str key, uint32_t *value); /* value may be NULL. Thread: any */
+bool glim_map_get(const glim_map *m, glim_str key,
+                  uint32_t *value); /* value may be NULL. Thread: any */
 size_t glim_map_count(const glim_map *m);
 
 /* ---- rng.c: xoshiro256++ seeded by splitmix64 ---------------------------------------------- */
@@ -159,9 +163,9 @@ typedef struct glim_rng {
 } glim_rng;
 void glim_rng_seed(glim_rng *r, uint64_t seed);
 uint64_t glim_rng_u64(glim_rng *r);
-float glim_rng_f32(glim_rng *r);   /* [0, 1), 24 bits */
-double glim_rng_f64(glim_rng *r);  /* [0, 1), 53 bits */
-uint64_t glim_entropy(void);       /* from the system */
+float glim_rng_f32(glim_rng *r);  /* [0, 1), 24 bits */
+double glim_rng_f64(glim_rng *r); /* [0, 1), 53 bits */
+uint64_t glim_entropy(void);      /* from the system */
 
 /* ---- time.c --------------------------------------------------------------------------------- */
 
@@ -170,10 +174,11 @@ uint64_t glim_now_ns(void); /* monotonic. Thread: any */
 /* ---- log.c ---------------------------------------------------------------------------------- */
 
 bool glim_log_on(glim_log_level level);
-void glim_log(glim_log_level level, const char *area, const char *event, const char *fmt, ...) GLIM_PRINTF(4, 5);
-#define GLIM_LOG_(lvl, area, ev, ...)                                                                        \
-    do {                                                                                                     \
-        if (glim_log_on(lvl)) glim_log(lvl, area, ev, __VA_ARGS__);                                          \
+void glim_log(glim_log_level level, const char *area, const char *event, const char *fmt, ...)
+    GLIM_PRINTF(4, 5);
+#define GLIM_LOG_(lvl, area, ev, ...)                                                              \
+    do {                                                                                           \
+        if (glim_log_on(lvl)) glim_log(lvl, area, ev, __VA_ARGS__);                                \
     } while (0)
 #define GLIM_ERROR(area, ev, ...) GLIM_LOG_(GLIM_LOG_ERROR, area, ev, __VA_ARGS__)
 #define GLIM_WARN(area, ev, ...) GLIM_LOG_(GLIM_LOG_WARN, area, ev, __VA_ARGS__)
@@ -196,18 +201,20 @@ bool glim_is_dir(const char *path);
 bool glim_is_file(const char *path);
 /* dir + "/" + name into the arena; NULL when out of memory. */
 char *glim_path_join(glim_arena *a, const char *dir, const char *name);
-uint64_t glim_mem_total(void);     /* bytes of RAM this process may use: machine and cgroup limit; 0 unknown */
+uint64_t
+glim_mem_total(void); /* bytes of RAM this process may use: machine and cgroup limit; 0 unknown */
 uint64_t glim_mem_available(void); /* bytes free or reclaimable now; 0 unknown */
 
 /* ---- pool.c: worker threads that run one function together ---------------------------------- */
 
 typedef struct glim_pool glim_pool;
 /* fn is called for disjoint ranges [begin, end) that together cover [0, n_item). The split never
- * changes a result: each item is computed by one thread in one order. i_thread < glim_pool_size(). */
+ * changes a result: each item is computed by one thread in one order. i_thread < glim_pool_size().
+ */
 typedef void (*glim_pool_fn)(void *arg, int64_t begin, int64_t end, int i_thread);
 
-/* n_thread counts the caller, who works too; 1 makes no thread. Fails with NOMEM or FULL (no thread to
- * be had), leaving nothing behind. */
+/* n_thread counts the caller, who works too; 1 makes no thread. Fails with NOMEM or FULL (no thread
+ * to be had), leaving nothing behind. */
 GLIM_MUST_USE glim_err glim_pool_new(int n_thread, glim_pool **out, glim_error *e);
 void glim_pool_free(glim_pool *p);
 int glim_pool_size(const glim_pool *p);

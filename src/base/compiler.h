@@ -22,7 +22,8 @@
 #define GLIM_NEVER(x) ((x) ? (assert(!#x), true) : false)
 #endif
 
-/* Checked arithmetic for sizes that came from outside: false means overflow and *out is undefined. */
+/* Checked arithmetic for sizes that came from outside: false means overflow and *out is undefined.
+ */
 static inline bool glim_add_size(size_t a, size_t b, size_t *out)
 {
     return !__builtin_add_overflow(a, b, out);

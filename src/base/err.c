@@ -54,7 +54,8 @@ static void format_message(char *out, size_t n_out, const char *fmt, va_list ap)
     out[n_out - 1] = 0;
 }
 
-glim_err glim_fail_at(glim_error *e, glim_err code, uint64_t offset, const char *file, int line, const char *fmt, ...)
+glim_err glim_fail_at(glim_error *e, glim_err code, uint64_t offset, const char *file, int line,
+                      const char *fmt, ...)
 {
     if (!e) return code;
     e->code = code;

@@ -10,12 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Opens a regular file; anything else (a folder, a device, a pipe that would block) is refused by what it is. */
+/* Opens a regular file; anything else (a folder, a device, a pipe that would block) is refused by
+ * what it is. */
 static glim_err open_regular(const char *path, int *fd, struct stat *st, glim_error *e)
 {
     /* O_NONBLOCK: opening a pipe without a writer must not hang before fstat can refuse it. */
     int f;
-    do f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    do
+        f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     while (f < 0 && errno == EINTR);
     if (f < 0) {
         int err = errno;
@@ -29,7 +31,8 @@ static glim_err open_regular(const char *path, int *fd, struct stat *st, glim_er
     }
     if (!S_ISREG(st->st_mode)) {
         close(f);
-        return glim_fail(e, GLIM_E_IO, "%s: %s, not a file", path, S_ISDIR(st->st_mode) ? "a folder" : "a device or pipe");
+        return glim_fail(e, GLIM_E_IO, "%s: %s, not a file", path,
+                         S_ISDIR(st->st_mode) ? "a folder" : "a device or pipe");
     }
     *fd = f;
     return GLIM_OK;
@@ -45,8 +48,9 @@ glim_err glim_filemap_open(glim_filemap *m, const char *path, glim_error *e)
     if (st.st_size > 0) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
         if (p == MAP_FAILED) {
-            rc = glim_fail(e, errno == ENOMEM ? GLIM_E_NOMEM : GLIM_E_IO, "%s: cannot map %lld bytes: %s", path,
-                           (long long)st.st_size, strerror(errno));
+            rc = glim_fail(e, errno == ENOMEM ? GLIM_E_NOMEM : GLIM_E_IO,
+                           "%s: cannot map %lld bytes: %s", path, (long long)st.st_size,
+                           strerror(errno));
         } else {
             m->p = p;
             m->n = (size_t)st.st_size;
@@ -147,15 +151,19 @@ static uint64_t meminfo(const char *key)
 uint64_t glim_mem_total(void)
 {
     uint64_t total = meminfo("MemTotal"), limit;
-    if (read_number("/sys/fs/cgroup/memory.max", &limit) && limit > 0 && (total == 0 || limit < total)) total = limit;
+    if (read_number("/sys/fs/cgroup/memory.max", &limit) && limit > 0 &&
+        (total == 0 || limit < total))
+        total = limit;
     return total;
 }
 
 uint64_t glim_mem_available(void)
 {
     uint64_t available = meminfo("MemAvailable"), limit, used;
-    if (read_number("/sys/fs/cgroup/memory.max", &limit) && read_number("/sys/fs/cgroup/memory.current", &used)) {
-        /* The group's page cache counts as used there although it can be dropped: take the milder of both views. */
+    if (read_number("/sys/fs/cgroup/memory.max", &limit) &&
+        read_number("/sys/fs/cgroup/memory.current", &used)) {
+        /* The group's page cache counts as used there although it can be dropped: take the milder
+         * of both views. */
         uint64_t total = meminfo("MemTotal");
         if (limit < total && available > limit) available = limit;
         (void)used;

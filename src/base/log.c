@@ -12,11 +12,13 @@ static glim_log_level log_max = GLIM_LOG_WARN;
 
 static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
 
-static void to_stderr(void *user, glim_log_level level, const char *area, const char *event, const char *pairs)
+static void to_stderr(void *user, glim_log_level level, const char *area, const char *event,
+                      const char *pairs)
 {
     (void)user;
     /* One call, so that lines of several threads do not mix. */
-    fprintf(stderr, "lvl=%s area=%s ev=%s%s%s\n", names[level], area, event, pairs[0] ? " " : "", pairs);
+    fprintf(stderr, "lvl=%s area=%s ev=%s%s%s\n", names[level], area, event, pairs[0] ? " " : "",
+            pairs);
 }
 
 void glim_log_set(glim_log_fn fn, void *user, glim_log_level max_level)

@@ -56,7 +56,8 @@ glim_map *glim_map_new(size_t n_expected)
 {
     glim_map *m = glim_new0(glim_map);
     size_t cap = 16;
-    while (cap / 4 * 3 < n_expected && cap < SIZE_MAX / 4) cap *= 2;
+    while (cap / 4 * 3 < n_expected && cap < SIZE_MAX / 4)
+        cap *= 2;
     if (m) m->e = glim_alloc_array(cap, sizeof(entry));
     if (!m || !m->e) {
         glim_map_free(m);

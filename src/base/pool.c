@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * pool.c - worker threads that run one function over a range together.
  * Owns:   the threads. The caller of glim_pool_run() is one of the workers.
- * Layout: a job is published by a new generation number; pieces of `grain` items are taken from one counter; the
- *         last worker to finish is seen by the caller through n_busy.
- * Thread: the pool's owner runs jobs; workers spin for about 50 us, then sleep on a condition (on a virtual machine
- *         a spinning waiter may hold the core its partner needs).
- * Why no static split: shared machines steal time from one core, and the other can go on. Results cannot differ:
- *         an item is computed by one thread in one order. */
+ * Layout: a job is published by a new generation number; pieces of `grain` items are taken from one
+ * counter; the last worker to finish is seen by the caller through n_busy. Thread: the pool's owner
+ * runs jobs; workers spin for about 50 us, then sleep on a condition (on a virtual machine a
+ * spinning waiter may hold the core its partner needs). Why no static split: shared machines steal
+ * time from one core, and the other can go on. Results cannot differ: an item is computed by one
+ * thread in one order. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -70,9 +70,11 @@ static void wait_for_job(glim_pool *p, unsigned seen)
         }
     } while (glim_now_ns() < until);
     pthread_mutex_lock(&p->sleep_lock);
-    /* seq_cst on both sides: either the owner sees n_asleep, or this thread sees the new generation. */
+    /* seq_cst on both sides: either the owner sees n_asleep, or this thread sees the new
+     * generation. */
     atomic_fetch_add(&p->n_asleep, 1);
-    while (atomic_load(&p->generation) == seen) pthread_cond_wait(&p->wake, &p->sleep_lock);
+    while (atomic_load(&p->generation) == seen)
+        pthread_cond_wait(&p->wake, &p->sleep_lock);
     atomic_fetch_sub(&p->n_asleep, 1);
     pthread_mutex_unlock(&p->sleep_lock);
 }
@@ -123,8 +125,9 @@ glim_err glim_pool_new(int n_thread, glim_pool **out, glim_error *e)
         int err = pthread_create(&p->threads[i - 1], NULL, work, w);
         if (err) {
             glim_free(w);
-            rc = glim_fail(e, GLIM_E_FULL, "cannot start thread %d of %d: %s; use fewer with --threads", i + 1, n_thread,
-                           strerror(err));
+            rc = glim_fail(e, GLIM_E_FULL,
+                           "cannot start thread %d of %d: %s; use fewer with --threads", i + 1,
+                           n_thread, strerror(err));
         } else {
             p->n_started++;
         }
@@ -142,7 +145,8 @@ void glim_pool_free(glim_pool *p)
     if (!p) return;
     atomic_store_explicit(&p->stop, true, memory_order_release);
     publish(p);
-    for (int i = 0; i < p->n_started; i++) pthread_join(p->threads[i], NULL);
+    for (int i = 0; i < p->n_started; i++)
+        pthread_join(p->threads[i], NULL);
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->sleep_lock);
     glim_free(p->threads);
@@ -170,5 +174,6 @@ void glim_pool_run(glim_pool *p, int64_t n_item, int64_t grain, glim_pool_fn fn,
     atomic_store_explicit(&p->n_busy, p->n_started, memory_order_relaxed);
     publish(p);
     take_pieces(p, 0);
-    while (atomic_load_explicit(&p->n_busy, memory_order_acquire) != 0) relax();
+    while (atomic_load_explicit(&p->n_busy, memory_order_acquire) != 0)
+        relax();
 }

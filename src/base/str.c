@@ -34,8 +34,10 @@ size_t glim_str_find(glim_str hay, glim_str needle)
 
 glim_str glim_str_trim(glim_str s, const char *set)
 {
-    while (s.n && s.p[0] && strchr(set, s.p[0])) s.p++, s.n--;
-    while (s.n && s.p[s.n - 1] && strchr(set, s.p[s.n - 1])) s.n--;
+    while (s.n && s.p[0] && strchr(set, s.p[0]))
+        s.p++, s.n--;
+    while (s.n && s.p[s.n - 1] && strchr(set, s.p[s.n - 1]))
+        s.n--;
     return s;
 }
 
@@ -45,7 +47,9 @@ bool glim_parse_u64(glim_str s, uint64_t *out)
     if (s.n == 0) return false;
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] < '0' || s.p[i] > '9') return false;
-        if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v)) return false;
+        if (__builtin_mul_overflow(v, 10u, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v))
+            return false;
     }
     *out = v;
     return true;
@@ -75,8 +79,10 @@ bool glim_parse_f64(glim_str s, double *out)
     if (s.n == 0 || s.n >= sizeof tmp) return false;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        if (c >= '0' && c <= '9') digit = true;
-        else if (c != '+' && c != '-' && c != '.' && c != 'e' && c != 'E') return false;
+        if (c >= '0' && c <= '9')
+            digit = true;
+        else if (c != '+' && c != '-' && c != '.' && c != 'e' && c != 'E')
+            return false;
         tmp[i] = c;
     }
     tmp[s.n] = 0;
@@ -101,7 +107,8 @@ const char *glim_quote(glim_str s, char *out, size_t n_out)
             n_piece = snprintf(piece, sizeof piece, "\\x%02x", (unsigned char)s.p[i]);
             len = 1;
         } else if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029) {
-            n_piece = snprintf(piece, sizeof piece, cp < 0x100 ? "\\x%02x" : "\\u%04x", (unsigned)cp);
+            n_piece =
+                snprintf(piece, sizeof piece, cp < 0x100 ? "\\x%02x" : "\\u%04x", (unsigned)cp);
         } else {
             memcpy(piece, s.p + i, (size_t)len);
             n_piece = len;
@@ -197,7 +204,8 @@ size_t glim_utf8_partial(glim_str s)
         /* The second byte already decides about overlong forms, surrogates and the upper end. */
         if (back >= 2) {
             uint8_t d = (uint8_t)s.p[s.n - back + 1];
-            if ((c == 0xe0 && d < 0xa0) || (c == 0xed && d > 0x9f) || (c == 0xf0 && d < 0x90) || (c == 0xf4 && d > 0x8f))
+            if ((c == 0xe0 && d < 0xa0) || (c == 0xed && d > 0x9f) || (c == 0xf0 && d < 0x90) ||
+                (c == 0xf4 && d > 0x8f))
                 return 0;
         }
         return back;
