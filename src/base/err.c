@@ -36,22 +36,34 @@ int glim_err_http(glim_err code)
     return 500;
 }
 
-/* Formats into out; a text that is too long keeps both ends, because the cure stands last. */
+/* Formats into out; a text that is too long keeps both ends, because the cure stands last. A path may hold any
+ * byte but NUL: control bytes become '?', so that a message is one line and cannot steer a terminal. */
 static void format_message(char *out, size_t n_out, const char *fmt, va_list ap)
 {
-    char tmp[2048];
+    char tmp[2048], *text = tmp, *big = NULL;
+    va_list again;
+    va_copy(again, ap);
     int n = vsnprintf(tmp, sizeof tmp, fmt, ap);
-    size_t len = n < 0 ? 0 : GLIM_MIN((size_t)n, sizeof tmp - 1);
-    if (len < n_out) {
-        memcpy(out, tmp, len);
-        out[len] = 0;
-        return;
+    size_t len = n < 0 ? 0 : (size_t)n;
+    if (n < 0) tmp[0] = 0;
+    if (len >= sizeof tmp) {
+        big = glim_alloc(len + 1); /* without memory the end of tmp has to do */
+        if (big) vsnprintf(big, len + 1, fmt, again);
+        else len = sizeof tmp - 1;
+        text = big ? big : tmp;
     }
-    size_t head = n_out / 2 - 3, tail = n_out - 1 - head - 3;
-    memcpy(out, tmp, head);
-    memcpy(out + head, "...", 3);
-    memcpy(out + head + 3, tmp + len - tail, tail);
-    out[n_out - 1] = 0;
+    va_end(again);
+    if (len < n_out) {
+        memcpy(out, text, len + 1);
+    } else {
+        size_t head = n_out / 2 - 3, tail = n_out - 1 - head - 3;
+        memcpy(out, text, head);
+        memcpy(out + head, "...", 3);
+        memcpy(out + head + 3, text + len - tail, tail + 1);
+    }
+    glim_free(big);
+    for (char *p = out; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f) *p = '?';
 }
 
 glim_err glim_fail_at(glim_error *e, glim_err code, uint64_t offset, const char *file, int line,

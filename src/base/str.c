@@ -3,6 +3,10 @@
  * Thread: any, pure. Numbers are parsed without a locale. */
 #include "base/base.h"
 
+#include <locale.h>
+#if defined(__APPLE__)
+#include <xlocale.h>
+#endif
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,8 +91,15 @@ bool glim_parse_f64(glim_str s, double *out)
     }
     tmp[s.n] = 0;
     if (!digit) return false;
+    /* A program that uses the library may have set a locale with a decimal comma; this thread leaves it for the call. */
+    locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    locale_t before = c_locale ? uselocale(c_locale) : (locale_t)0;
     char *end;
     double v = strtod(tmp, &end);
+    if (c_locale) {
+        uselocale(before);
+        freelocale(c_locale);
+    }
     if (*end || !isfinite(v)) return false;
     *out = v;
     return true;
