@@ -12,23 +12,28 @@
 extern "C" {
 #endif
 
-typedef enum glim_role { GLIM_ROLE_SYSTEM, GLIM_ROLE_USER, GLIM_ROLE_ASSISTANT, GLIM_ROLE_TOOL } glim_role;
+typedef enum glim_role {
+    GLIM_ROLE_SYSTEM,
+    GLIM_ROLE_USER,
+    GLIM_ROLE_ASSISTANT,
+    GLIM_ROLE_TOOL
+} glim_role;
 
 typedef struct glim_tool_call {
-    glim_str id;        /* may be empty */
+    glim_str id; /* may be empty */
     glim_str name;
     glim_str arguments; /* JSON text of an object; key order and number spelling matter */
 } glim_tool_call;
 
 typedef struct glim_message {
     glim_role role;
-    glim_str content;       /* "" where the wire had null or nothing */
-    bool has_reasoning;     /* reasoning was given as a field of its own (it may be "") */
+    glim_str content;   /* "" where the wire had null or nothing */
+    bool has_reasoning; /* reasoning was given as a field of its own (it may be "") */
     glim_str reasoning;
     const glim_tool_call *calls;
     size_t n_call;
-    glim_str tool_call_id;  /* role tool */
-    const glim_str *parts;  /* role tool only: results that came as a list without text parts */
+    glim_str tool_call_id; /* role tool */
+    const glim_str *parts; /* role tool only: results that came as a list without text parts */
     size_t n_part;
 } glim_message;
 
@@ -46,23 +51,24 @@ typedef struct glim_chat {
     size_t n_message;
     const glim_tool *tools;
     size_t n_tool;
-    glim_tristate think;    /* unset: the model's default */
-    glim_tristate keep_old; /* ON: reasoning of earlier turns stays in the prompt (clear_thinking false) */
+    glim_tristate think; /* unset: the model's default */
+    glim_tristate
+        keep_old; /* ON: reasoning of earlier turns stays in the prompt (clear_thinking false) */
     bool no_generation_prompt; /* the prompt ends after the last message (prefill of an answer) */
 } glim_chat;
 
 /* Sampling and stopping. Fill with glim_gen_opts_init(), then change what the caller asked for.
  * A NaN or negative value marked "unset" takes the model's own generation settings. */
 typedef struct glim_gen_opts {
-    size_t size;              /* sizeof(glim_gen_opts), set by init */
-    float temperature;        /* 0: greedy; NaN: unset */
-    float top_p;              /* (0,1]; NaN: unset */
-    int32_t top_k;            /* 0: off; -1: unset */
-    float min_p;              /* [0,1); NaN: unset */
+    size_t size;       /* sizeof(glim_gen_opts), set by init */
+    float temperature; /* 0: greedy; NaN: unset */
+    float top_p;       /* (0,1]; NaN: unset */
+    int32_t top_k;     /* 0: off; -1: unset */
+    float min_p;       /* [0,1); NaN: unset */
     bool has_seed;
-    uint64_t seed;            /* without one, the system's randomness */
-    int64_t n_max;            /* completion tokens; -1: what is left of the context */
-    const glim_str *stops;    /* stop strings, matched in content only */
+    uint64_t seed;         /* without one, the system's randomness */
+    int64_t n_max;         /* completion tokens; -1: what is left of the context */
+    const glim_str *stops; /* stop strings, matched in content only */
     size_t n_stop;
 } glim_gen_opts;
 
@@ -70,32 +76,32 @@ GLIM_API void glim_gen_opts_init(glim_gen_opts *o);
 
 typedef enum glim_stop_reason {
     GLIM_STOP_NONE,
-    GLIM_STOP_END,      /* the model ended its turn */
-    GLIM_STOP_STRING,   /* a stop string matched */
-    GLIM_STOP_LENGTH,   /* n_max tokens were made */
-    GLIM_STOP_CONTEXT,  /* the context is full */
-    GLIM_STOP_CANCEL    /* the callback or glim_session_cancel() asked for it */
+    GLIM_STOP_END,     /* the model ended its turn */
+    GLIM_STOP_STRING,  /* a stop string matched */
+    GLIM_STOP_LENGTH,  /* n_max tokens were made */
+    GLIM_STOP_CONTEXT, /* the context is full */
+    GLIM_STOP_CANCEL   /* the callback or glim_session_cancel() asked for it */
 } glim_stop_reason;
 
 typedef struct glim_usage {
-    int64_t n_prompt;      /* tokens of the prompt */
-    int64_t n_cached;      /* of them found in the session's cache */
-    int64_t n_completion;  /* sampled tokens, the stop token included */
-    int64_t n_reasoning;   /* of them inside the thought */
-    double prompt_ms;      /* prefill */
-    double completion_ms;  /* decode */
+    int64_t n_prompt;     /* tokens of the prompt */
+    int64_t n_cached;     /* of them found in the session's cache */
+    int64_t n_completion; /* sampled tokens, the stop token included */
+    int64_t n_reasoning;  /* of them inside the thought */
+    double prompt_ms;     /* prefill */
+    double completion_ms; /* decode */
 } glim_usage;
 
 typedef enum glim_event_kind {
-    GLIM_EV_PROGRESS,   /* prefill: n_done of n_total prompt tokens */
-    GLIM_EV_REASONING,  /* text */
-    GLIM_EV_CONTENT,    /* text */
-    GLIM_EV_CALL_BEGIN, /* i_call, id, name */
-    GLIM_EV_CALL_ARG,   /* i_call; key, and text: the value as JSON */
-    GLIM_EV_CALL_END,   /* i_call; text: the arguments as one JSON object */
-    GLIM_EV_CALL_BROKEN,/* i_call; the announced call never closed; text: its raw bytes, which are
-                           content (or reasoning, where in_reasoning says so) */
-    GLIM_EV_STOP        /* reason, usage; always the last event of a generation that began */
+    GLIM_EV_PROGRESS,    /* prefill: n_done of n_total prompt tokens */
+    GLIM_EV_REASONING,   /* text */
+    GLIM_EV_CONTENT,     /* text */
+    GLIM_EV_CALL_BEGIN,  /* i_call, id, name */
+    GLIM_EV_CALL_ARG,    /* i_call; key, and text: the value as JSON */
+    GLIM_EV_CALL_END,    /* i_call; text: the arguments as one JSON object */
+    GLIM_EV_CALL_BROKEN, /* i_call; the announced call never closed; text: its raw bytes, which are
+                            content (or reasoning, where in_reasoning says so) */
+    GLIM_EV_STOP         /* reason, usage; always the last event of a generation that began */
 } glim_event_kind;
 
 /* text, key, id and name are borrowed until the callback returns; whole UTF-8 characters only. */
@@ -107,7 +113,7 @@ typedef struct glim_event {
     bool in_reasoning;
     int64_t n_done, n_total;
     glim_stop_reason reason;
-    glim_str stop_text;       /* the stop string, or the stop token's text */
+    glim_str stop_text; /* the stop string, or the stop token's text */
     const glim_usage *usage;
 } glim_event;
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * engine.h - models, vocabularies, sessions: load a model, render and tokenise, generate events.
  *
- * A model is immutable once open and may be shared; a session is one timeline of tokens with its part of the
- * KV cache and belongs to one thread at a time. Handles are opaque. Option structs are filled by their
- * init function and carry their size, so that fields can be appended.
+ * A model is immutable once open and may be shared; a session is one timeline of tokens with its
+ * part of the KV cache and belongs to one thread at a time. Handles are opaque. Option structs are
+ * filled by their init function and carry their size, so that fields can be appended.
  *
  *     glim_model *m;  glim_session *s;  glim_error e;
  *     if (glim_model_open("model.gguf", NULL, &m, &e)) fail(e.msg);
@@ -19,12 +19,14 @@
 extern "C" {
 #endif
 
-/* ---- vocabulary: tokenizer, template and output parser, without weights ------------------------ */
+/* ---- vocabulary: tokenizer, template and output parser, without weights ------------------------
+ */
 
 typedef struct glim_vocab glim_vocab;
 
-/* Opens the tokenizer (and, where they are, template and configuration) of a GGUF file or of a folder.
- * A folder with only tokenizer files is enough. Errors: as glim_model_open(). Thread: any. */
+/* Opens the tokenizer (and, where they are, template and configuration) of a GGUF file or of a
+ * folder. A folder with only tokenizer files is enough. Errors: as glim_model_open(). Thread: any.
+ */
 GLIM_API GLIM_MUST_USE glim_err glim_vocab_open(const char *path, glim_vocab **out, glim_error *e);
 GLIM_API void glim_vocab_close(glim_vocab *v);
 GLIM_API size_t glim_vocab_size(const glim_vocab *v);
@@ -36,11 +38,13 @@ typedef struct glim_tokens {
 } glim_tokens;
 GLIM_API void glim_tokens_free(glim_tokens *t);
 
-/* Text to ids. special: the text of special tokens becomes these tokens; otherwise it is ordinary text.
- * Nothing is added at either end. Errors: INPUT (invalid UTF-8: the offset), NOMEM. Thread: any. */
-GLIM_API GLIM_MUST_USE glim_err glim_tokenize(const glim_vocab *v, glim_str text, bool special, glim_tokens *out,
-                                              glim_error *e);
-/* Bytes of one token (not always whole characters); n 0 for ids without a token. Borrows until close. */
+/* Text to ids. special: the text of special tokens becomes these tokens; otherwise it is ordinary
+ * text. Nothing is added at either end. Errors: INPUT (invalid UTF-8: the offset), NOMEM. Thread:
+ * any. */
+GLIM_API GLIM_MUST_USE glim_err glim_tokenize(const glim_vocab *v, glim_str text, bool special,
+                                              glim_tokens *out, glim_error *e);
+/* Bytes of one token (not always whole characters); n 0 for ids without a token. Borrows until
+ * close. */
 GLIM_API glim_str glim_token_text(const glim_vocab *v, int32_t id);
 /* True for the tokens that end a turn. */
 GLIM_API bool glim_token_is_stop(const glim_vocab *v, int32_t id);
@@ -48,22 +52,26 @@ GLIM_API bool glim_token_is_stop(const glim_vocab *v, int32_t id);
 /* A rendered prompt; the caller owns it and ends it with glim_rendered_free(). */
 typedef enum glim_start { GLIM_START_REASONING, GLIM_START_CONTENT, GLIM_START_AUTO } glim_start;
 typedef struct glim_rendered {
-    glim_str text;       /* .p NUL-terminated */
-    glim_tokens tokens;  /* special tokens only where the template wrote them */
-    glim_start start;    /* where the model's answer begins */
+    glim_str text;      /* .p NUL-terminated */
+    glim_tokens tokens; /* special tokens only where the template wrote them */
+    glim_start start;   /* where the model's answer begins */
 } glim_rendered;
 GLIM_API void glim_rendered_free(glim_rendered *r);
-/* family: a template's name in any case, or NULL for the model file's own. Errors: NOTFOUND (unknown family: lists
- * them; the file's template is none that glim renders), INPUT, NOMEM. Thread: any. */
-GLIM_API GLIM_MUST_USE glim_err glim_render(const glim_vocab *v, const char *family, const glim_chat *chat,
-                                            glim_rendered *out, glim_error *e);
-/* Name of the template family that the model file asks for; NULL when it is none that glim renders. */
+/* family: a template's name in any case, or NULL for the model file's own. Errors: NOTFOUND
+ * (unknown family: lists them; the file's template is none that glim renders), INPUT, NOMEM.
+ * Thread: any. */
+GLIM_API GLIM_MUST_USE glim_err glim_render(const glim_vocab *v, const char *family,
+                                            const glim_chat *chat, glim_rendered *out,
+                                            glim_error *e);
+/* Name of the template family that the model file asks for; NULL when it is none that glim renders.
+ */
 GLIM_API const char *glim_vocab_template(const glim_vocab *v);
 
 /* The output parser alone, for raw model output from elsewhere. */
 typedef struct glim_output glim_output;
-GLIM_API GLIM_MUST_USE glim_err glim_output_new(glim_start start, const glim_tool *tools, size_t n_tool, glim_event_fn fn,
-                                                void *user, glim_output **out, glim_error *e);
+GLIM_API GLIM_MUST_USE glim_err glim_output_new(glim_start start, const glim_tool *tools,
+                                                size_t n_tool, glim_event_fn fn, void *user,
+                                                glim_output **out, glim_error *e);
 GLIM_API void glim_output_free(glim_output *o);
 GLIM_API GLIM_MUST_USE glim_err glim_output_feed(glim_output *o, glim_str bytes, glim_error *e);
 GLIM_API GLIM_MUST_USE glim_err glim_output_finish(glim_output *o, glim_error *e);
@@ -83,7 +91,8 @@ GLIM_API bool glim_collector_event(void *collector, const glim_event *ev);
 /* Borrows until the collector gets another event or ends. NULL when memory ran out on the way. */
 GLIM_API const glim_answer *glim_collector_answer(glim_collector *c);
 
-/* ---- model --------------------------------------------------------------------------------------- */
+/* ---- model
+ * --------------------------------------------------------------------------------------- */
 
 typedef struct glim_model glim_model;
 typedef enum glim_kv_type { GLIM_KV_F16, GLIM_KV_BF16, GLIM_KV_F32 } glim_kv_type;
@@ -91,51 +100,51 @@ typedef enum glim_mla_form { GLIM_MLA_AUTO, GLIM_MLA_ABSORBED, GLIM_MLA_EXPANDED
 
 /* Where the memory goes; all in bytes unless named otherwise. */
 typedef struct glim_memory_plan {
-    uint64_t weights;        /* mapped from the file, shared with the page cache */
-    uint64_t derived;        /* anonymous copies of small weights in another layout */
+    uint64_t weights; /* mapped from the file, shared with the page cache */
+    uint64_t derived; /* anonymous copies of small weights in another layout */
     uint64_t kv_per_token;
-    uint64_t kv;             /* n_ctx times that */
-    uint64_t scratch;        /* working memory of a prefill chunk */
-    uint64_t available;      /* what the system can give; 0: unknown */
-    int64_t n_ctx;           /* chosen, tokens */
-    int64_t n_ctx_model;     /* what the model was made for, tokens */
-    int64_t n_ctx_fit;       /* what fits into memory at this KV type, tokens; INT64_MAX: unknown */
+    uint64_t kv;         /* n_ctx times that */
+    uint64_t scratch;    /* working memory of a prefill chunk */
+    uint64_t available;  /* what the system can give; 0: unknown */
+    int64_t n_ctx;       /* chosen, tokens */
+    int64_t n_ctx_model; /* what the model was made for, tokens */
+    int64_t n_ctx_fit;   /* what fits into memory at this KV type, tokens; INT64_MAX: unknown */
 } glim_memory_plan;
 
 typedef struct glim_model_opts {
-    size_t size;             /* sizeof(glim_model_opts), set by init */
-    int64_t n_ctx;           /* tokens; 0: the model's own length, or what fits if that is less */
-    int n_thread;            /* 0: one a core */
+    size_t size;   /* sizeof(glim_model_opts), set by init */
+    int64_t n_ctx; /* tokens; 0: the model's own length, or what fits if that is less */
+    int n_thread;  /* 0: one a core */
     glim_kv_type kv;
-    const char *cpu;         /* kernel level by name; NULL: the best this machine runs */
+    const char *cpu; /* kernel level by name; NULL: the best this machine runs */
     glim_mla_form mla;
-    int64_t n_chunk;         /* tokens of a prefill chunk; 0: chosen */
-    float rank_norm_eps;     /* eps of the two low-rank norms; NaN: the model's rms eps */
+    int64_t n_chunk;     /* tokens of a prefill chunk; 0: chosen */
+    float rank_norm_eps; /* eps of the two low-rank norms; NaN: the model's rms eps */
     /* Called while loading with done of total bytes looked at; may be NULL. False cancels. */
     bool (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
 } glim_model_opts;
 GLIM_API void glim_model_opts_init(glim_model_opts *o);
 
-/* Opens a model: a GGUF file (any part of a split one) or a folder with safetensors. opts NULL: defaults.
- * Errors: NOTFOUND, IO, FORMAT (damaged or contradictory: file, offset or field, cure), UNSUPPORTED (by name),
- * CONTEXT (opts->n_ctx does not fit: says what would), INPUT (an option out of range), NOMEM, CANCELLED.
- * Thread: any. */
-GLIM_API GLIM_MUST_USE glim_err glim_model_open(const char *path, const glim_model_opts *opts, glim_model **out,
-                                                glim_error *e);
+/* Opens a model: a GGUF file (any part of a split one) or a folder with safetensors. opts NULL:
+ * defaults. Errors: NOTFOUND, IO, FORMAT (damaged or contradictory: file, offset or field, cure),
+ * UNSUPPORTED (by name), CONTEXT (opts->n_ctx does not fit: says what would), INPUT (an option out
+ * of range), NOMEM, CANCELLED. Thread: any. */
+GLIM_API GLIM_MUST_USE glim_err glim_model_open(const char *path, const glim_model_opts *opts,
+                                                glim_model **out, glim_error *e);
 /* All sessions must be gone. NULL is fine. */
 GLIM_API void glim_model_close(glim_model *m);
 /* The plan alone, without opening the weights for use. */
-GLIM_API GLIM_MUST_USE glim_err glim_model_plan(const char *path, const glim_model_opts *opts, glim_memory_plan *out,
-                                                glim_error *e);
+GLIM_API GLIM_MUST_USE glim_err glim_model_plan(const char *path, const glim_model_opts *opts,
+                                                glim_memory_plan *out, glim_error *e);
 
 typedef struct glim_model_info {
-    const char *arch;       /* "deepseek2" */
-    const char *name;       /* as the file has it, may be "" */
+    const char *arch;          /* "deepseek2" */
+    const char *name;          /* as the file has it, may be "" */
     const char *template_name; /* may be NULL */
-    const char *cpu;        /* kernel level in use */
+    const char *cpu;           /* kernel level in use */
     int64_t n_layer, n_vocab, n_embd, n_expert, n_expert_used;
-    uint64_t n_param;       /* elements of all tensors */
+    uint64_t n_param; /* elements of all tensors */
     int n_thread;
     glim_memory_plan plan;
     float temperature, top_p, min_p; /* the model's own generation settings */
@@ -145,11 +154,13 @@ typedef struct glim_model_info {
 GLIM_API const glim_model_info *glim_model_get_info(const glim_model *m);
 GLIM_API const glim_vocab *glim_model_vocab(const glim_model *m);
 
-/* ---- session --------------------------------------------------------------------------------------- */
+/* ---- session
+ * --------------------------------------------------------------------------------------- */
 
 typedef struct glim_session glim_session;
 
-/* A new empty timeline; its KV pages are taken from the model's pool as it grows. Thread: engine. */
+/* A new empty timeline; its KV pages are taken from the model's pool as it grows. Thread: engine.
+ */
 GLIM_API GLIM_MUST_USE glim_err glim_session_new(glim_model *m, glim_session **out, glim_error *e);
 GLIM_API void glim_session_free(glim_session *s);
 GLIM_API int64_t glim_session_n_token(const glim_session *s);
@@ -160,22 +171,26 @@ GLIM_API void glim_session_cancel(glim_session *s);
 
 /* Logits after a position. Borrowed until the callback returns; false cancels. */
 typedef bool (*glim_logits_fn)(void *user, int64_t pos, const float *logits, size_t n_vocab);
-/* Appends tokens and computes. fn is called for the last position, or for every one with all; it may be NULL.
- * On error the session is cut back to what it was before. Errors: INPUT (an id out of range: which),
- * CONTEXT (the tokens do not fit: both counts), FULL (no KV page free), CANCELLED, NOMEM. Thread: engine. */
-GLIM_API GLIM_MUST_USE glim_err glim_session_eval(glim_session *s, const int32_t *tokens, size_t n, bool all,
-                                                  glim_logits_fn fn, void *user, glim_error *e);
+/* Appends tokens and computes. fn is called for the last position, or for every one with all; it
+ * may be NULL. On error the session is cut back to what it was before. Errors: INPUT (an id out of
+ * range: which), CONTEXT (the tokens do not fit: both counts), FULL (no KV page free), CANCELLED,
+ * NOMEM. Thread: engine. */
+GLIM_API GLIM_MUST_USE glim_err glim_session_eval(glim_session *s, const int32_t *tokens, size_t n,
+                                                  bool all, glim_logits_fn fn, void *user,
+                                                  glim_error *e);
 
-/* Answers a conversation. The longest prefix of the prompt that the session holds already is not computed again.
- * gen NULL: the model's own settings. Events come on the calling thread; the last one is STOP, also when the
- * callback cancels. Errors come before the first event other than PROGRESS, or end the stream in the middle.
- * Thread: engine. */
-GLIM_API GLIM_MUST_USE glim_err glim_generate(glim_session *s, const glim_chat *chat, const glim_gen_opts *gen,
-                                              glim_event_fn fn, void *user, glim_error *e);
-/* Completes raw text: no template, special-token text is parsed as special tokens, nothing is put before it, and
- * everything that comes out is content. */
-GLIM_API GLIM_MUST_USE glim_err glim_generate_raw(glim_session *s, glim_str text, const glim_gen_opts *gen,
-                                                  glim_event_fn fn, void *user, glim_error *e);
+/* Answers a conversation. The longest prefix of the prompt that the session holds already is not
+ * computed again. gen NULL: the model's own settings. Events come on the calling thread; the last
+ * one is STOP, also when the callback cancels. Errors come before the first event other than
+ * PROGRESS, or end the stream in the middle. Thread: engine. */
+GLIM_API GLIM_MUST_USE glim_err glim_generate(glim_session *s, const glim_chat *chat,
+                                              const glim_gen_opts *gen, glim_event_fn fn,
+                                              void *user, glim_error *e);
+/* Completes raw text: no template, special-token text is parsed as special tokens, nothing is put
+ * before it, and everything that comes out is content. */
+GLIM_API GLIM_MUST_USE glim_err glim_generate_raw(glim_session *s, glim_str text,
+                                                  const glim_gen_opts *gen, glim_event_fn fn,
+                                                  void *user, glim_error *e);
 
 #ifdef __cplusplus
 }

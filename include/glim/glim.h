@@ -25,14 +25,22 @@ typedef struct glim_str {
 
 /* "0.1.0". Thread: any. */
 GLIM_API const char *glim_version(void);
-/* "pcre2 10.42; libedit; x86: avx2 avx512v avx512bf" style text of what this build holds. Thread: any. */
+/* "pcre2 10.42; libedit; x86: avx2 avx512v avx512bf" style text of what this build holds. Thread:
+ * any. */
 GLIM_API const char *glim_build_info(void);
 
-typedef enum glim_log_level { GLIM_LOG_ERROR, GLIM_LOG_WARN, GLIM_LOG_INFO, GLIM_LOG_DEBUG, GLIM_LOG_TRACE } glim_log_level;
+typedef enum glim_log_level {
+    GLIM_LOG_ERROR,
+    GLIM_LOG_WARN,
+    GLIM_LOG_INFO,
+    GLIM_LOG_DEBUG,
+    GLIM_LOG_TRACE
+} glim_log_level;
 
 /* One log line: area is the room ("engine"), event one word, pairs "key=value key=value".
  * Called from any thread, never under a lock of glim. */
-typedef void (*glim_log_fn)(void *user, glim_log_level level, const char *area, const char *event, const char *pairs);
+typedef void (*glim_log_fn)(void *user, glim_log_level level, const char *area, const char *event,
+                            const char *pairs);
 
 /* Sets where log lines go; NULL restores the default (standard error, key=value). Call before any
  * other thread uses glim. Borrows user until replaced. */

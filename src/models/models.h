@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ * models.h - the one header of room models: architectures as a vtable, and what a loaded one looks
+ * like to the engine. A core is the weights and hyperparameters of one model, immutable after load;
+ * the forward pass gets everything that changes (tokens, cache, scratch) from its caller. A new
+ * architecture is one file and one row in registry.def. */
+#ifndef GLIM_MODELS_H
+#define GLIM_MODELS_H
+
+#include "formats/formats.h"
+#include "glim/engine.h"
+#include "ops/ops.h"
+
+typedef struct glim_arch glim_arch;
+
+/* What all architectures have in common. The architecture's own struct begins with it. */
+typedef struct glim_core {
+    const glim_arch *arch;
+    int64_t n_layer, n_embd, n_vocab, n_ctx; /* n_ctx: positions the model was made for */
+    int64_t n_expert, n_expert_used;         /* 0: dense */
+    int64_t kv_width;                        /* elements a token and layer in the cache */
+    uint64_t derived_bytes;                  /* anonymous copies made at load */
+    glim_arena *arena;                       /* of the core and everything it derived */
+} glim_core;
+
+/* Tokens of one sequence at consecutive positions. */
+typedef struct glim_run {
+    const glim_kv_view *kv; /* layer_offset is of layer 0; layer_bytes away is the next */
+    int64_t pos0, n_tok;
+} glim_run;
+
+typedef struct glim_batch {
+    const int32_t *tokens; /* in range, all runs one after the other */
+    int64_t n_tok;
+    const glim_run *runs;
+    int64_t n_run;
+    size_t layer_bytes; /* distance of two layers in a page */
+    glim_mla_form form;
+    /* Rows of the batch whose final state is wanted, ascending; hidden [n_want][n_embd] dense,
+     * after the final norm. */
+    const int64_t *want;
+    int64_t n_want;
+    float *hidden;
+    /* Polled before each layer; true stops with CANCELLED. May be NULL. */
+    bool (*cancelled)(void *user);
+    void *user;
+} glim_batch;
+
+typedef struct glim_load_opts {
+    float rank_norm_eps; /* NaN: the model's own */
+    bool plan_only; /* shapes are checked, nothing is derived: derived_bytes is what it would be */
+} glim_load_opts;
+
+struct glim_arch {
+    const char *name;
+    const char *const *gguf_names; /* general.architecture, NULL-terminated */
+    const char *const *hf_names;   /* config.json model_type, NULL-terminated */
+    /* Borrows f until glim_core_free(). Errors: FORMAT (missing or misshapen tensor, contradictory
+     * value: which), UNSUPPORTED (by name), NOMEM. */
+    GLIM_MUST_USE glim_err (*load)(const glim_modelfile *f, const glim_load_opts *opts,
+                                   glim_core **out, glim_error *e);
+    /* Computes a batch and writes its keys to the cache. Errors: CANCELLED, INTERNAL. Cache rows of
+     * the batch are then undefined. */
+    GLIM_MUST_USE glim_err (*forward)(const glim_core *c, glim_ops *o, const glim_batch *b,
+                                      glim_error *e);
+    /* Logits of n final states. Shape: hidden [n][n_embd], logits [n][n_vocab], dense. Errors:
+     * INTERNAL (scratch). */
+    GLIM_MUST_USE glim_err (*head)(const glim_core *c, glim_ops *o, const float *hidden, int64_t n,
+                                   float *logits, glim_error *e);
+    /* Step-arena bytes of a batch of n_tok tokens, and of as many rows of head, those of the ops
+     * included. */
+    size_t (*scratch_bytes)(const glim_core *c, int64_t n_tok, int n_thread);
+};
+
+/* Finds the architecture that the file names and loads it. Errors: UNSUPPORTED lists the known
+ * ones. */
+GLIM_MUST_USE glim_err glim_core_load(const glim_modelfile *f, const glim_load_opts *opts,
+                                      glim_core **out, glim_error *e);
+void glim_core_free(glim_core *c);
+/* "deepseek2, ..." */
+const char *glim_arch_names(void);
+
+#endif

@@ -1,1 +1,0 @@
-typedef int glim_models_placeholder;
