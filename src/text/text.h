@@ -126,7 +126,9 @@ typedef enum glim_parse_start { GLIM_PARSE_REASONING, GLIM_PARSE_CONTENT, GLIM_P
 /* Events are glim_event of kinds REASONING, CONTENT, CALL_*; the id of a call is left empty (the engine names it).
  * Returning false stops the feed (GLIM_E_CANCELLED). */
 typedef struct glim_parser glim_parser;
-/* tools: copied; with n_tool 0 nothing is parsed as a call. max_bytes bounds what may be held back.
+/* tools: copied; with n_tool 0 nothing is parsed as a call. max_bytes bounds what may be held back: a call that
+ * outgrows it is text, and so is all that follows; a longer run of blanks is sent on as it is. Nothing is lost.
+ * i_call counts announcements: a broken call keeps its number for itself.
  * Errors: INPUT (a tool's JSON), NOMEM. */
 GLIM_MUST_USE glim_err glim_parser_new(glim_parse_start start, const glim_tool *tools, size_t n_tool, size_t max_bytes,
                          glim_event_fn fn, void *user, glim_parser **out, glim_error *e);
@@ -138,5 +140,21 @@ GLIM_MUST_USE glim_err glim_parser_finish(glim_parser *p, glim_error *e);
 /* True while the machine is inside the thought: tokens are then counted as reasoning and stop strings rest. */
 bool glim_parser_in_reasoning(const glim_parser *p);
 size_t glim_parser_n_call(const glim_parser *p); /* whole calls so far */
+
+/* parsed.c: the whole result, for those who need no stream. */
+typedef struct glim_parsed_call {
+    size_t i_call;
+    glim_buf name, arguments; /* arguments: one JSON object */
+} glim_parsed_call;
+typedef struct glim_parsed {
+    glim_buf reasoning, content;
+    glim_parsed_call *calls;
+    size_t n_call, cap_call;
+    glim_err err; /* NOMEM or LIMIT: the first that happened */
+} glim_parsed;
+void glim_parsed_init(glim_parsed *r, size_t max_bytes); /* of each text */
+void glim_parsed_deinit(glim_parsed *r);
+/* A glim_event_fn, user is the glim_parsed. A call that broke is text here, as it should be. */
+bool glim_parsed_event(void *user, const glim_event *ev);
 
 #endif
