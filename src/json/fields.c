@@ -63,12 +63,19 @@ static glim_err read_f32(const glim_field *f, const char *name, const glim_json 
     return rc;
 }
 
+/* Does a message begin with the field's name, as in "stop: ..." or "stop[2]: ..."? */
+static bool names_field(const char *msg, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(msg, name, n) == 0 && msg[n] && strchr(":.[", msg[n]);
+}
+
 /* A parser that names its field itself keeps its wording. */
 static glim_err read_sub(glim_arena *a, const glim_field *f, const char *name, const glim_json *v,
                          void *dst, glim_error *e)
 {
     glim_err rc = f->parse(a, v, dst, e);
-    if (rc && e && strncmp(e->msg, name, strlen(name)) != 0) glim_error_prefix(e, "%s", name);
+    if (rc && e && !names_field(e->msg, name)) glim_error_prefix(e, "%s", name);
     return rc;
 }
 

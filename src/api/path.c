@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ * path.c - error messages that name the place in the client's JSON, and typed optional members.
+ * Owns:   the spelling of paths.   Thread: any, pure.   See: api_priv.h */
+#include "api/api_priv.h"
+
+#include <stdio.h>
+
+static void path_text(const glim_api_path *p, char *out, size_t n_out)
+{
+    enum { DEPTH = 8 };
+    const glim_api_path *link[DEPTH];
+    size_t n_link = 0, n = 0;
+    out[0] = '\0';
+    for (; p && n_link < DEPTH; p = p->up)
+        link[n_link++] = p;
+    while (n_link-- > 0 && n < n_out) {
+        const glim_api_path *l = link[n_link];
+        int k = l->name ? snprintf(out + n, n_out - n, "%s%s", n ? "." : "", l->name)
+                        : snprintf(out + n, n_out - n, "[%zu]", l->i);
+        if (k < 0) return;
+        n += (size_t)k;
+    }
+}
+
+glim_err glim_api_fail(const glim_api_path *p, glim_err code, const glim_json *v, glim_error *e,
+                       const char *fmt, ...)
+{
+    if (!e) return code;
+    char text[sizeof e->msg], path[192];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    path_text(p, path, sizeof path);
+    return glim_fail_off(e, code, v ? v->offset : GLIM_NO_OFFSET, "%s%s%s", path,
+                         path[0] ? ": " : "", text);
+}
+
+glim_err glim_api_wrong_type(const glim_api_path *p, const char *expected, const glim_json *v,
+                             glim_error *e)
+{
+    return glim_api_fail(p, GLIM_E_INPUT, v, e, "expected %s, found %s", expected,
+                         glim_json_type_name(v->type));
+}
+
+const glim_json *glim_api_given(const glim_json *obj, const char *key)
+{
+    const glim_json *v = glim_json_get(obj, key);
+    return v && v->type != GLIM_JSON_NULL ? v : NULL;
+}
+
+glim_err glim_api_str(const glim_api_path *p, const glim_json *obj, const char *key, glim_str *out,
+                      glim_error *e)
+{
+    const glim_json *v = glim_api_given(obj, key);
+    if (!v) return GLIM_OK;
+    if (v->type != GLIM_JSON_STRING)
+        return glim_api_wrong_type(GLIM_API_KEY(p, key), "a string", v, e);
+    *out = v->text;
+    return GLIM_OK;
+}
+
+glim_err glim_api_bool(const glim_api_path *p, const glim_json *obj, const char *key,
+                       glim_tristate *out, glim_error *e)
+{
+    const glim_json *v = glim_api_given(obj, key);
+    bool b;
+    if (!v) return GLIM_OK;
+    if (!glim_json_bool(v, &b))
+        return glim_api_wrong_type(GLIM_API_KEY(p, key), "true or false", v, e);
+    *out = b ? GLIM_ON : GLIM_OFF;
+    return GLIM_OK;
+}
