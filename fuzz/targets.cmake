@@ -2,4 +2,5 @@
 # One target per parser or property; each is fuzz/<name>.c with seeds in fuzz/seed/<name>/.
 set(GLIM_FUZZ_TARGETS
     json
+    openai_chat
 )

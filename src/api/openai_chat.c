@@ -406,7 +406,7 @@ static glim_err read_tools(glim_arena *a, const wire *w, glim_chat *c, glim_erro
     bool none = false;
     glim_err rc = glim_openai_tools_decode(a, w->tools, c, e);
     if (!rc && w->functions) {
-        if (c->n_tool)
+        if (c->n_tool && w->functions->n_child)
             return glim_api_fail(GLIM_API_KEY(NULL, "functions"), GLIM_E_INPUT, w->functions, e,
                                  "given beside tools; send one of the two");
         rc = glim_openai_functions_decode(a, w->functions, c, e);
