@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT
+ * model.c - opens a model: file, weights, vocabulary, memory plan, and everything sized by it.
+ * Owns:   what a loaded model needs until close; nothing is allocated for weights or cache
+ * afterwards. Thread: any for open, plan and close; the model is immutable but for its step arena,
+ * which the engine thread uses. */
+#include "engine/engine_int.h"
+
+#include <errno.h>
+#include <math.h>
+#include <sys/mman.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ                                                                         \
+    22 /* Linux 5.14; older kernels answer EINVAL and the pages come on first use */
+#endif
+
+#define CHUNK_DEFAULT 512
+#define CHUNK_MAX 8192
+
+void glim_model_opts_init(glim_model_opts *o)
+{
+    *o = (glim_model_opts){.size = sizeof *o, .kv = GLIM_KV_F16, .rank_norm_eps = NAN};
+}
+
+/* ---- options
+ * ----------------------------------------------------------------------------------------- */
+
+static const glim_type kv_types[] = {GLIM_F16, GLIM_BF16, GLIM_F32};
+
+static glim_err check_opts(const glim_model_opts *given, glim_model_opts *o, glim_cpu_level *level,
+                           glim_error *e)
+{
+    glim_model_opts_init(o);
+    /* A caller built against an older header has a shorter struct: what it lacks keeps its default.
+     */
+    if (given) memcpy(o, given, GLIM_MIN(given->size, sizeof *o));
+    o->size = sizeof *o;
+    if (o->n_ctx < 0)
+        return glim_fail(e, GLIM_E_INPUT, "a context of %lld tokens makes no sense",
+                         (long long)o->n_ctx);
+    if (o->n_thread < 0 || o->n_thread > 1024)
+        return glim_fail(e, GLIM_E_INPUT, "%d threads: 1 to 1024 are possible", o->n_thread);
+    if (o->n_thread == 0) o->n_thread = glim_cpu_count();
+    if ((size_t)o->kv >= GLIM_COUNT(kv_types))
+        return glim_fail(e, GLIM_E_INPUT, "unknown cache type %d", (int)o->kv);
+    if (o->n_chunk < 0 || o->n_chunk > CHUNK_MAX)
+        return glim_fail(e, GLIM_E_INPUT, "a chunk of %lld tokens: 1 to %d are possible",
+                         (long long)o->n_chunk, CHUNK_MAX);
+    if (o->n_chunk == 0) o->n_chunk = CHUNK_DEFAULT;
+    if (!isnan(o->rank_norm_eps) && !(o->rank_norm_eps > 0 && o->rank_norm_eps < 1))
+        return glim_fail(e, GLIM_E_INPUT, "an eps of %g: above 0 and below 1 is possible",
+                         (double)o->rank_norm_eps);
+    *level = glim_cpu_best();
+    if (o->cpu) {
+        if (!glim_cpu_level_find(glim_str_of(o->cpu), level))
+            return glim_fail(e, GLIM_E_INPUT,
+                             "unknown kernel level %s: ref, avx2, avx512v, avx512bf or auto",
+                             GLIM_QUOTE(glim_str_of(o->cpu)));
+        if (*level > glim_cpu_best())
+            return glim_fail(e, GLIM_E_UNSUPPORTED,
+                             "this machine (%s) cannot run %s kernels; its best is %s",
+                             glim_cpu_model(), glim_cpu_level_name(*level),
+                             glim_cpu_level_name(glim_cpu_best()));
+    }
+    return GLIM_OK;
+}
+
+/* ---- plan
+ * -------------------------------------------------------------------------------------------- */
+
+static size_t step_bytes(const glim_core *c, int64_t n_chunk, int n_thread)
+{
+    /* The final states of a chunk, when all are wanted, and their row numbers. */
+    size_t states = (size_t)n_chunk * ((size_t)c->n_embd * sizeof(float) + sizeof(int64_t)) +
+                    4 * GLIM_CACHE_LINE;
+    return c->arch->scratch_bytes(c, n_chunk, n_thread) + states;
+}
+
+static void make_plan(const glim_modelfile *f, const glim_core *c, const glim_model_opts *o,
+                      glim_memory_plan *p)
+{
+    *p = (glim_memory_plan){
+        .derived = c->derived_bytes, .n_ctx_model = c->n_ctx, .available = glim_mem_available()};
+    for (size_t i = 0; i < glim_modelfile_n_tensor(f); i++)
+        p->weights += glim_modelfile_tensor(f, i)->n_bytes;
+    p->kv_per_token = glim_kv_bytes_per_token(kv_types[o->kv], c->kv_width, c->n_layer);
+    /* A chunk longer than the model's context is never used. */
+    p->scratch = step_bytes(c, GLIM_MIN(o->n_chunk, c->n_ctx), o->n_thread) +
+                 (uint64_t)GLIM_HEAD_ROWS * (uint64_t)c->n_vocab * sizeof(float);
+    p->n_ctx_fit = INT64_MAX;
+    if (p->available) {
+        /* Weights beyond half of the memory can be read again from the file: slow, but the cache
+         * cannot. A twentieth is left to the rest of the system. */
+        uint64_t avail = p->available - p->available / 20;
+        uint64_t need = p->derived + p->scratch + GLIM_MIN(p->weights, avail / 2);
+        p->n_ctx_fit = need < avail ? (int64_t)((avail - need) / p->kv_per_token) : 0;
+    }
+    p->n_ctx = o->n_ctx ? o->n_ctx : GLIM_MIN(c->n_ctx, p->n_ctx_fit);
+    uint64_t kv;
+    p->kv = __builtin_mul_overflow((uint64_t)p->n_ctx, p->kv_per_token, &kv) ? UINT64_MAX : kv;
+}
+
+static glim_err check_plan(const char *path, const glim_memory_plan *p, glim_error *e)
+{
+    if (p->n_ctx > p->n_ctx_model)
+        return glim_fail(e, GLIM_E_CONTEXT,
+                         "%s: a context of %lld tokens is beyond the %lld that the model was made "
+                         "for; use --ctx %lld",
+                         path, (long long)p->n_ctx, (long long)p->n_ctx_model,
+                         (long long)GLIM_MIN(p->n_ctx_model, p->n_ctx_fit));
+    if (p->n_ctx > p->n_ctx_fit || p->n_ctx < 1)
+        return glim_fail(e, GLIM_E_CONTEXT,
+                         "%s: a context of %lld tokens needs %.1f GiB of cache and does not fit: "
+                         "%.1f GiB are available, %.1f of them for "
+                         "weights and work; %s%lld would fit",
+                         path, (long long)p->n_ctx, (double)p->kv / 0x1p30,
+                         (double)p->available / 0x1p30,
+                         (double)(p->weights + p->derived + p->scratch) / 0x1p30, "--ctx ",
+                         (long long)p->n_ctx_fit);
+    return GLIM_OK;
+}
+
+glim_err glim_model_plan(const char *path, const glim_model_opts *opts, glim_memory_plan *out,
+                         glim_error *e)
+{
+    glim_model_opts o;
+    glim_cpu_level level;
+    glim_modelfile *f;
+    glim_core *c;
+    glim_err rc = check_opts(opts, &o, &level, e);
+    if (!rc) rc = glim_modelfile_open(path, 0, &f, e);
+    if (rc) return rc;
+    const glim_load_opts lo = {o.rank_norm_eps, true};
+    rc = glim_core_load(f, &lo, &c, e);
+    if (!rc) {
+        make_plan(f, c, &o, out);
+        glim_core_free(c);
+        rc = check_plan(path, out, e);
+    }
+    glim_modelfile_close(f);
+    return rc;
+}
+
+/* ---- open
+ * -------------------------------------------------------------------------------------------- */
+
+/* Brings the weights into the page cache piece by piece, so that the wait is seen and the first
+ * answer is not slow. Skipped when they would push each other out. */
+static glim_err warm_weights(const glim_modelfile *f, const glim_model_opts *o,
+                             const glim_memory_plan *p, glim_error *e)
+{
+    const uint64_t piece = (uint64_t)64 << 20;
+    uint64_t done = 0;
+    bool populate = p->available == 0 || p->weights < p->available;
+    for (size_t i = 0; i < glim_modelfile_n_tensor(f); i++) {
+        const glim_tensor *t = glim_modelfile_tensor(f, i);
+        for (uint64_t at = 0; at < t->n_bytes; at += piece) {
+            uintptr_t begin = ((uintptr_t)t->data + at) & ~(uintptr_t)4095;
+            size_t n =
+                (size_t)(GLIM_MIN(piece, t->n_bytes - at) + (((uintptr_t)t->data + at) & 4095));
+            if (populate && madvise((void *)begin, n, MADV_POPULATE_READ) != 0) {
+                if (errno == EFAULT || errno == EIO || errno == EHWPOISON)
+                    return glim_fail(e, GLIM_E_IO,
+                                     "%s: tensor %s cannot be read: the disk failed or the file "
+                                     "was cut while in use",
+                                     glim_modelfile_path(f), GLIM_QUOTE(t->name));
+                populate = false; /* an older kernel: pages come on first use */
+            }
+            if (o->progress &&
+                !o->progress(o->progress_user, done + GLIM_MIN(at + piece, t->n_bytes), p->weights))
+                return glim_fail(e, GLIM_E_CANCELLED, "%s: loading was cancelled",
+                                 glim_modelfile_path(f));
+        }
+        done += t->n_bytes;
+    }
+    return GLIM_OK;
+}
+
+/* What the vendor recommends where the file says nothing: temperature 1, top-p 0.95, nothing else.
+ */
+static void model_settings(const glim_modelfile *f, glim_gen_opts *g)
+{
+    const glim_json *cfg = glim_modelfile_generation_config(f);
+    double v;
+    int64_t k;
+    bool sample;
+    glim_gen_opts_init(g);
+    g->temperature = 1;
+    g->top_p = 0.95f;
+    g->top_k = 0;
+    g->min_p = 0;
+    if ((glim_json_f64(glim_json_get(cfg, "temperature"), &v) ||
+         glim_meta_f64(glim_modelfile_meta(f, "general.sampling.temp"), &v)) &&
+        v >= 0 && v <= 5)
+        g->temperature = (float)v;
+    if ((glim_json_f64(glim_json_get(cfg, "top_p"), &v) ||
+         glim_meta_f64(glim_modelfile_meta(f, "general.sampling.top_p"), &v)) &&
+        v > 0 && v <= 1)
+        g->top_p = (float)v;
+    if (glim_json_i64(glim_json_get(cfg, "top_k"), &k) && k >= 0 && k <= INT32_MAX)
+        g->top_k = (int32_t)k;
+    if (glim_json_f64(glim_json_get(cfg, "min_p"), &v) && v >= 0 && v < 1) g->min_p = (float)v;
+    if (glim_json_bool(glim_json_get(cfg, "do_sample"), &sample) && !sample) g->temperature = 0;
+}
+
+static void fill_info(glim_model *m, const glim_modelfile *f, glim_cpu_level level)
+{
+    glim_model_info *i = &m->info;
+    i->arch = m->core->arch->name;
+    i->name = m->name;
+    i->template_name = glim_vocab_template(m->vocab);
+    i->cpu = glim_cpu_level_name(level);
+    i->n_layer = m->core->n_layer;
+    i->n_vocab = m->core->n_vocab;
+    i->n_embd = m->core->n_embd;
+    i->n_expert = m->core->n_expert;
+    i->n_expert_used = m->core->n_expert_used;
+    i->n_thread = glim_pool_size(m->pool);
+    i->temperature = m->gen.temperature;
+    i->top_p = m->gen.top_p;
+    i->top_k = m->gen.top_k;
+    i->min_p = m->gen.min_p;
+    for (size_t t = 0; t < glim_modelfile_n_tensor(f); t++) {
+        const glim_tensor *x = glim_modelfile_tensor(f, t);
+        i->n_param += (uint64_t)(x->ne[0] * x->ne[1] * x->ne[2] * x->ne[3]);
+    }
+}
+
+static glim_err open_parts(glim_model *m, const char *path, const glim_model_opts *o,
+                           glim_cpu_level level, glim_error *e)
+{
+    const glim_load_opts lo = {o->rank_norm_eps, false};
+    glim_err rc = glim_modelfile_open(path, 0, &m->file, e);
+    if (!rc) rc = glim_core_load(m->file, &lo, &m->core, e);
+    if (rc) return rc;
+    glim_memory_plan *p = &m->info.plan;
+    make_plan(m->file, m->core, o, p);
+    if ((rc = check_plan(path, p, e))) return rc;
+    if ((rc = glim_vocab_from_file(m->file, &m->vocab, e))) return rc;
+    if ((int64_t)glim_vocab_size(m->vocab) > m->core->n_vocab)
+        return glim_fail(
+            e, GLIM_E_FORMAT,
+            "%s: the tokenizer has %zu tokens, the model %lld: they do not belong together", path,
+            glim_vocab_size(m->vocab), (long long)m->core->n_vocab);
+    m->n_ctx = p->n_ctx;
+    m->n_chunk = GLIM_MIN(o->n_chunk, m->core->n_ctx);
+    m->form = o->mla;
+    model_settings(m->file, &m->gen);
+
+    glim_kernels_get(level, &m->kernels);
+    if ((rc = glim_pool_new(o->n_thread, &m->pool, e))) return rc;
+    m->ops = (glim_ops){m->pool, &m->kernels,
+                        glim_arena_new_fixed(step_bytes(m->core, m->n_chunk, o->n_thread))};
+    m->logits = glim_alloc_array((size_t)GLIM_HEAD_ROWS * (size_t)m->core->n_vocab, sizeof(float));
+    glim_str name = {0};
+    (void)glim_meta_str(glim_modelfile_meta(m->file, "general.name"), &name);
+    m->name = glim_alloc(name.n + 1);
+    if (!m->ops.step || !m->logits || !m->name)
+        return glim_fail(e, GLIM_E_NOMEM, "%s: no memory for %.1f MiB of scratch", path,
+                         (double)p->scratch / 0x1p20);
+    if (name.n) memcpy(m->name, name.p, name.n);
+    m->name[name.n] = 0;
+    rc = glim_kv_pool_init(&m->kv, kv_types[o->kv], m->core->kv_width, m->core->n_layer, m->n_ctx,
+                           e);
+    if (!rc) rc = warm_weights(m->file, o, p, e);
+    if (!rc) fill_info(m, m->file, level);
+    return rc;
+}
+
+glim_err glim_model_open(const char *path, const glim_model_opts *opts, glim_model **out,
+                         glim_error *e)
+{
+    glim_model_opts o;
+    glim_cpu_level level;
+    glim_err rc = check_opts(opts, &o, &level, e);
+    if (rc) return rc;
+    glim_model *m = glim_new0(glim_model);
+    if (!m) return glim_fail(e, GLIM_E_NOMEM, "%s: model", path);
+    rc = open_parts(m, path, &o, level, e);
+    if (rc) {
+        glim_model_close(m);
+        return rc;
+    }
+    GLIM_INFO("engine", "load",
+              "model=%s weights=%llu derived=%llu kv_per_token=%llu ctx=%lld cpu=%s threads=%d",
+              path, (unsigned long long)m->info.plan.weights,
+              (unsigned long long)m->info.plan.derived,
+              (unsigned long long)m->info.plan.kv_per_token, (long long)m->n_ctx, m->info.cpu,
+              m->info.n_thread);
+    *out = m;
+    return GLIM_OK;
+}
+
+void glim_model_close(glim_model *m)
+{
+    if (!m) return;
+    glim_kv_pool_deinit(&m->kv);
+    glim_arena_free(m->ops.step);
+    glim_pool_free(m->pool);
+    glim_free(m->logits);
+    glim_free(m->name);
+    glim_vocab_close(m->vocab);
+    glim_core_free(m->core);
+    glim_modelfile_close(m->file);
+    glim_free(m);
+}
+
+const glim_model_info *glim_model_get_info(const glim_model *m)
+{
+    return &m->info;
+}
+
+const glim_vocab *glim_model_vocab(const glim_model *m)
+{
+    return m->vocab;
+}

@@ -1,1 +1,0 @@
-typedef int glim_engine_placeholder;
