@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * cli_priv.h - what the files of room cli share: the call, terminal, models, answers.
+ * Thread: the main thread; only glim_cli_interrupted() is also looked at by callbacks. */
+#ifndef GLIM_CLI_PRIV_H
+#define GLIM_CLI_PRIV_H
+
+#include <stdio.h>
+
+#include "base/config.h"
+#include "glim/engine.h"
+#include "json/json.h"
+
+typedef struct glim_cli glim_cli;
+
+typedef struct glim_command {
+    const char *name;
+    int (*fn)(glim_cli *c); /* exit status; NULL: not built yet */
+    unsigned where;
+    const char *argument;
+    int n_min, n_max;
+    const char *summary, *about, *examples;
+} glim_command;
+
+struct glim_cli {
+    const glim_command *cmd;
+    glim_config *cfg;
+    glim_arena *arena; /* until the program ends */
+    bool help;         /* --help stood on the line */
+    int n_arg;
+    const char *arg[2]; /* what stood without a dash; borrowed from argv */
+};
+
+#define GLIM_CLI_INPUT_MAX ((size_t)64 << 20) /* bytes of a prompt, a request, a list of ids */
+
+/* ---- opts.c, help.c ---- */
+
+extern const glim_command glim_commands[]; /* ends with a NULL name */
+const glim_command *glim_command_find(const char *name);
+/* Reads the arguments behind the command's name. Errors: USAGE, UNSUPPORTED, NOMEM. */
+GLIM_MUST_USE glim_err glim_cli_parse(glim_cli *c, int n, char **args, glim_error *e);
+/* Environment, .env file and settings file, each where the command wants them. */
+GLIM_MUST_USE glim_err glim_cli_settings(glim_cli *c, glim_error *e);
+/* Path of the settings file that is read without --config; NULL: there is none. *named: it was
+ * asked for. */
+const char *glim_cli_config_path(glim_cli *c, bool *named);
+static inline const glim_opt_value *glim_cli_opt(const glim_cli *c, glim_opt o)
+{
+    return glim_config_get(c->cfg, o);
+}
+void glim_help_command(FILE *f, const glim_command *cmd);
+void glim_help_overview(FILE *f);
+
+/* ---- output.c ---- */
+
+/* Prints "glim COMMAND: message" and returns the exit status of the error. */
+int glim_cli_fail(const glim_cli *c, const glim_error *e);
+/* A line on standard error: "glim COMMAND: ...". */
+void glim_cli_say(const glim_cli *c, const char *fmt, ...) GLIM_PRINTF(2, 3);
+/* Writes text that came from outside. On a terminal, control characters other than newline and tab
+ * are shown as U+FFFD, so that no text can drive the terminal. */
+void glim_cli_text(FILE *f, glim_str s);
+/* Writes a finished line or document to standard output and frees the buffer; NOMEM when the buffer
+ * ran full. */
+GLIM_MUST_USE glim_err glim_cli_emit(glim_buf *b, glim_error *e);
+/* Whole standard input or file ("-"), at most GLIM_CLI_INPUT_MAX. The caller ends b. */
+GLIM_MUST_USE glim_err glim_cli_read(const char *path, glim_buf *b, glim_error *e);
+/* Token ids as a JSON array or, unless json_only, with blanks between. Caller owns *ids and ends it
+ * with glim_free(). name begins messages. Errors: INPUT (where), NOMEM. */
+GLIM_MUST_USE glim_err glim_cli_ids(glim_str text, const char *name, bool json_only, int32_t **ids,
+                                    size_t *n, glim_error *e);
+/* "16.4 MiB"; returns out. */
+const char *glim_cli_bytes(uint64_t n, char out[32]);
+
+/* ---- term.c ---- */
+
+bool glim_term_is(FILE *f);     /* a terminal */
+bool glim_term_colour(FILE *f); /* a terminal that takes colour, and NO_COLOR is not set */
+
+/* A line that says how far something is; on a terminal's standard error only, and not before it has
+ * taken a while. */
+typedef struct glim_progress {
+    bool on, shown;
+    uint64_t since_ns, last_ns;
+} glim_progress;
+void glim_progress_begin(glim_progress *p);
+void glim_progress_show(glim_progress *p, const char *what, uint64_t done, uint64_t total,
+                        const char *unit);
+void glim_progress_end(glim_progress *p); /* removes the line */
+
+typedef enum glim_line {
+    GLIM_LINE_OK,
+    GLIM_LINE_END,
+    GLIM_LINE_INTERRUPTED,
+    GLIM_LINE_ERROR
+} glim_line;
+typedef struct glim_term glim_term;
+/* history_path: file that typed lines are kept in, or NULL. NULL when out of memory. */
+glim_term *glim_term_new(const char *history_path);
+void glim_term_free(glim_term *t);
+bool glim_term_interactive(const glim_term *t);
+/* One line without its newline, in *out until the next call. */
+glim_line glim_term_read(glim_term *t, const char *prompt, glim_str *out, glim_error *e);
+
+/* ---- model.c ---- */
+
+/* Path of the model that the settings name, or of the bundled one. Errors: NOTFOUND with the cure.
+ */
+GLIM_MUST_USE glim_err glim_cli_model_path(glim_cli *c, const char **path, glim_error *e);
+void glim_cli_model_opts(const glim_cli *c, glim_kv_type kv, glim_model_opts *o);
+GLIM_MUST_USE glim_err glim_cli_open_model(glim_cli *c, glim_kv_type kv, glim_model **m,
+                                           glim_error *e);
+GLIM_MUST_USE glim_err glim_cli_open_vocab(glim_cli *c, glim_vocab **v, glim_error *e);
+/* The JSON array of --tools into chat->tools; nothing when it is not given. Memory is the arena's.
+ */
+GLIM_MUST_USE glim_err glim_cli_tools(glim_cli *c, glim_chat *chat, glim_error *e);
+/* A whole JSON file in the arena; name begins messages. */
+GLIM_MUST_USE glim_err glim_cli_json(glim_cli *c, const char *path, glim_json **out, glim_error *e);
+void glim_cli_gen_opts(const glim_cli *c, glim_gen_opts *g);
+glim_tristate glim_cli_think(const glim_cli *c);
+/* Valid UTF-8 or INPUT: "--prompt: not valid UTF-8 at byte 3". */
+GLIM_MUST_USE glim_err glim_cli_check_text(const char *name, glim_str s, glim_error *e);
+
+/* ---- answer.c ---- */
+
+/* From now on the first Ctrl-C sets a mark and cancels the watched session, the second ends the
+ * program. */
+void glim_cli_catch_interrupt(void);
+bool glim_cli_interrupted(void);
+void glim_cli_clear_interrupt(void);
+void glim_cli_watch(glim_session *s); /* NULL: none */
+
+/* Shows an answer as it is made and collects it. */
+typedef struct glim_printer {
+    glim_collector *col;
+    bool silent; /* collect only */
+    bool grey;
+    glim_progress progress;
+    enum { GLIM_SHOWN_NOTHING, GLIM_SHOWN_REASONING, GLIM_SHOWN_CONTENT } shown;
+    bool at_line_start; /* of standard output */
+} glim_printer;
+GLIM_MUST_USE glim_err glim_printer_init(glim_printer *p, bool silent, glim_error *e);
+void glim_printer_deinit(glim_printer *p);
+bool glim_printer_event(void *printer, const glim_event *ev);
+/* Ends what is open: colour, line, tool calls. */
+void glim_printer_finish(glim_printer *p, const glim_answer *a);
+/* "stop", "length", "tool_calls" or "cancelled". */
+const char *glim_finish_reason(const glim_answer *a);
+/* [{"id","type","function":{"name","arguments"}}] */
+void glim_write_calls(glim_jw *w, const glim_tool_call *calls, size_t n);
+
+/* ---- cmd_*.c ---- */
+
+#define COMMAND(name, fn, ...) int fn(glim_cli *c);
+#define LATER(name, summary)
+#include "cli/commands.def"
+#undef COMMAND
+#undef LATER
+
+#endif

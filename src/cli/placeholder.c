@@ -1,1 +1,0 @@
-typedef int glim_cli_placeholder;
