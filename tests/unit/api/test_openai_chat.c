@@ -2,6 +2,7 @@
  * test_openai_chat.c - the fields of a chat request: sampling, thinking, tool choice, refusals by
  * name. */
 #include "api/api.h"
+#include "failnth.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -318,13 +319,6 @@ static void shapes(void **state)
     glim_buf_deinit(&b);
 }
 
-static bool fail_at(void *user, size_t n)
-{
-    (void)n;
-    int *left = user;
-    return (*left)-- == 0;
-}
-
 static const char full[] =
     "{\"messages\":[{\"role\":\"user\",\"content\":[\"a\\n\",\"b\"]},"
     "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\","
@@ -338,13 +332,13 @@ static void no_memory(void **state)
     glim_err rc = GLIM_E_NOMEM;
     int i = 0;
     for (; rc && i < 200; i++) {
-        int left = i;
+        fail_nth hook;
         glim_error e = {0};
         glim_chat_request rq;
         glim_arena *a = glim_arena_new(1 << 20);
-        glim_alloc_set_hook(fail_at, &left);
+        fail_nth_begin(&hook, i);
         rc = glim_openai_chat_decode(a, glim_str_of(full), &rq, &e);
-        glim_alloc_set_hook(NULL, NULL);
+        fail_nth_end();
         assert_true(rc == GLIM_OK || rc == GLIM_E_NOMEM);
         assert_int_equal(e.code, rc);
         glim_arena_free(a);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_read.c - the tree: shapes, lookups, exact integers, duplicates, limits, paths in errors. */
 #include "json/json.h"
+#include "failnth.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -248,13 +249,6 @@ static void small_arena(void **state)
     glim_arena_free(a);
 }
 
-static bool fail_at(void *user, size_t n)
-{
-    (void)n;
-    int *left = user;
-    return (*left)-- == 0;
-}
-
 static void no_memory(void **state)
 {
     (void)state;
@@ -263,13 +257,13 @@ static void no_memory(void **state)
     glim_err rc = GLIM_E_NOMEM;
     int i = 0;
     for (; rc && i < 100; i++) {
-        int left = i;
+        fail_nth hook;
         glim_error e = {0};
         glim_json *v = NULL;
         glim_arena *a = glim_arena_new(1 << 20);
-        glim_alloc_set_hook(fail_at, &left);
+        fail_nth_begin(&hook, i);
         rc = glim_json_parse(a, src, &v, &e);
-        glim_alloc_set_hook(NULL, NULL);
+        fail_nth_end();
         assert_int_equal(e.code, rc);
         assert_true(rc == GLIM_OK || rc == GLIM_E_NOMEM);
         assert_true((v != NULL) == (rc == GLIM_OK));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_stream.c - the pull reader: its tokens, its refusals and where they point. */
 #include "json/json.h"
+#include "failnth.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -248,13 +249,6 @@ static void skipping(void **state)
     glim_json_reader_deinit(&r);
 }
 
-static bool fail_at(void *user, size_t n)
-{
-    (void)n;
-    int *left = user;
-    return (*left)-- == 0;
-}
-
 static void no_memory(void **state)
 {
     (void)state;
@@ -263,11 +257,11 @@ static void no_memory(void **state)
     glim_err rc = GLIM_E_NOMEM;
     for (int i = 0; rc && i < 100; i++) {
         char out[256];
-        int left = i;
+        fail_nth hook;
         glim_error e = {0};
-        glim_alloc_set_hook(fail_at, &left);
+        fail_nth_begin(&hook, i);
         rc = trace(glim_str_of(src), out, sizeof out, &e);
-        glim_alloc_set_hook(NULL, NULL);
+        fail_nth_end();
         if (i == 0) assert_int_equal(rc, GLIM_E_NOMEM);
         if (rc) assert_int_equal(e.code, GLIM_E_NOMEM);
     }
