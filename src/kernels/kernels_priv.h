@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * kernels_priv.h - prototypes of every kernel function, made from the .def files, so that a slot's type in
- * kernels.h is the only place that says what a function looks like. */
+ * kernels_priv.h - prototypes of every kernel function, made from the .def files, so that a
+ * slot's type in kernels.h is the only place that says what a function looks like. */
 #ifndef GLIM_KERNELS_PRIV_H
 #define GLIM_KERNELS_PRIV_H
 

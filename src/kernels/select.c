@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * select.c - rows of the .def files -> slot table for a level.
- * Owns: which row wins.   Not here: which level a machine has (base/cpu.c), which shape class an operation uses
- * (ops).   Thread: any, no state.   See: tests/kernels/checkkern.c */
+ * Owns: which row wins.
+ * Not here: which level a machine has (base/cpu.c), which shape class an operation uses (ops).
+ * Thread: any, no state.   See: tests/kernels/checkkern.c */
 #include "kernels/kernels_priv.h"
 
 void glim_kernels_get(glim_cpu_level level, glim_kernels *out)
 {
     memset(out, 0, sizeof(*out));
-    /* Without a fast dot a weight type takes f32 activations; GLIM_F32 is 0, but that is not to be relied on. */
-    for (int t = 0; t < GLIM_TYPE_COUNT; t++) out->act[t] = GLIM_F32;
+    /* Without a fast dot a weight type takes f32 activations; GLIM_F32 is 0, but that is not to be
+     * relied on. */
+    for (int t = 0; t < GLIM_TYPE_COUNT; t++)
+        out->act[t] = GLIM_F32;
         /* The level that is reported is the best one that has a say: the level asked for. */
 #define KERN(slot, needs, fn)                                                                      \
     if (level >= (needs)) out->slot = fn;

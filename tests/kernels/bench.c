@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * bench.c - times the slot of a row: ns a call, GB/s of operands, GFLOP/s, and how many times faster than ref in
- * the same run (clocks of shared machines drift; the ratio does not). Medians of several samples, one JSON line a
- * case. "hot" operands stay in the caches, "stream" weights come from memory. */
+ * bench.c - times the slot of a row: ns a call, GB/s of operands, GFLOP/s, and how many times
+ * faster than ref in the same run (clocks of shared machines drift; the ratio does not). Medians
+ * of several samples, one JSON line a case. "hot" operands stay in the caches, "stream" weights
+ * come from memory. */
 #include "ck.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define N_SAMPLE 7
-#define N_STREAM ((size_t)192 << 20) /* bytes of weights: several times any last-level cache here */
+/* Bytes of weights: several times any last-level cache here. */
+#define N_STREAM ((size_t)192 << 20)
 
 typedef struct job {
     void (*run)(const struct job *j, const glim_kernels *k);
@@ -30,8 +32,9 @@ static void run_dot(const job *j, const glim_kernels *k)
 static void run_gemm(const job *j, const glim_kernels *k)
 {
     glim_type act = k->act[j->type];
-    k->gemm[j->type](j->w, ck_row_bytes(j->type, j->n), j->n_row, act == GLIM_F32 ? (const void *)j->x : j->xp,
-                     ck_row_bytes(act, j->n), j->n_col, j->n, j->y, j->n_row);
+    k->gemm[j->type](j->w, ck_row_bytes(j->type, j->n), j->n_row,
+                     act == GLIM_F32 ? (const void *)j->x : j->xp, ck_row_bytes(act, j->n),
+                     j->n_col, j->n, j->y, j->n_row);
 }
 static void run_pack(const job *j, const glim_kernels *k)
 {
@@ -44,8 +47,12 @@ static void run_unpack(const job *j, const glim_kernels *k)
 static void run_elem(const job *j, const glim_kernels *k)
 {
     switch (j->slot[0]) {
-    case 's': k->silu_mul(j->x, j->z, j->n, j->y); break;
-    case 'm': sink = k->max(j->x, j->n); break;
+    case 's':
+        k->silu_mul(j->x, j->z, j->n, j->y);
+        break;
+    case 'm':
+        sink = k->max(j->x, j->n);
+        break;
     case 'a':
         if (j->slot[1] == 'd') {
             k->add(j->y, j->z, j->n);
@@ -65,15 +72,18 @@ static void run_elem(const job *j, const glim_kernels *k)
 static void run_mla(const job *j, const glim_kernels *k)
 {
     float *m = j->y, *l = m + j->n_col, *acc = l + j->n_col;
-    for (int64_t i = 0; i < j->n_col; i++) m[i] = -INFINITY;
+    for (int64_t i = 0; i < j->n_col; i++)
+        m[i] = -INFINITY;
     memset(l, 0, (size_t)(j->n_col + j->n_col * 512) * sizeof(float));
-    k->attn_mla[j->type](j->x, 576, j->n_col, j->w, ck_row_bytes(j->type, 576), j->n_row, 576, 512, 0.06f, m, l, acc);
+    k->attn_mla[j->type](j->x, 576, j->n_col, j->w, ck_row_bytes(j->type, 576), j->n_row, 576, 512,
+                         0.06f, m, l, acc);
 }
 /* n_col queries over n_row keys of 256 and 256. */
 static void run_mha(const job *j, const glim_kernels *k)
 {
     float *m = j->y, *l = m + j->n_col, *acc = l + j->n_col;
-    for (int64_t i = 0; i < j->n_col; i++) m[i] = -INFINITY;
+    for (int64_t i = 0; i < j->n_col; i++)
+        m[i] = -INFINITY;
     memset(l, 0, (size_t)(j->n_col + j->n_col * 256) * sizeof(float));
     k->attn_mha(j->x, 256, j->n_col, j->w, j->w, j->n_row, 256, 256, j->n_row, 0.06f, m, l, acc);
 }
@@ -92,7 +102,8 @@ static double measure(const job *j, const glim_kernels *k, uint64_t sample_ns)
     j->run(j, k);
     for (int i = 0; i < N_SAMPLE;) {
         uint64_t t0 = glim_now_ns();
-        for (int64_t r = 0; r < n_rep; r++) j->run(j, k);
+        for (int64_t r = 0; r < n_rep; r++)
+            j->run(j, k);
         uint64_t dt = glim_now_ns() - t0;
         if (dt < sample_ns) {
             n_rep *= 2;
@@ -108,17 +119,22 @@ static void report(const ck *c, glim_cpu_level level, const job *j, const char *
 {
     double fast = measure(j, c->fast, 3000000);
     double ref = with_ref ? measure(j, c->ref, 1000000) : 0;
-    printf("{\"slot\":\"%s\",\"row\":\"%s\",\"level\":\"%s\",\"case\":\"%s\",\"ns\":%.1f,\"gb_s\":%.2f,"
+    printf("{\"slot\":\"%s\",\"row\":\"%s\",\"level\":\"%s\",\"case\":\"%s\",\"ns\":%.1f,\"gb_s\":%"
+           ".2f,"
            "\"gflop_s\":%.2f,\"ref_ratio\":%.2f}\n",
-           c->slot, c->name, glim_cpu_level_name(level), what, fast, j->bytes / fast, j->flop / fast,
-           with_ref ? ref / fast : 0.0);
+           c->slot, c->name, glim_cpu_level_name(level), what, fast, j->bytes / fast,
+           j->flop / fast, with_ref ? ref / fast : 0.0);
 }
 
 static void bench_products(ck *c, glim_cpu_level level, bool gemm)
 {
     glim_type act = c->fast->act[c->type];
     size_t row = ck_row_bytes(c->type, 2048);
-    job j = {.run = gemm ? run_gemm : run_dot, .type = c->type, .n = 2048, .n_row = gemm ? 64 : 1, .slot = c->slot};
+    job j = {.run = gemm ? run_gemm : run_dot,
+             .type = c->type,
+             .n = 2048,
+             .n_row = gemm ? 64 : 1,
+             .slot = c->slot};
     j.n_col = gemm ? 64 : 1;
     j.w = ck_weights(c, c->type, j.n_row, j.n, 0, 0, CK_NORMAL);
     j.x = ck_floats(j.n * j.n_col);
@@ -170,7 +186,8 @@ void ck_bench(ck *c, glim_cpu_level level)
         j.run = mla ? run_mla : run_mha;
         j.bytes = (double)ck_row_bytes(j.type, n_qk * j.n_row);
         j.flop = 2.0 * (double)(n_qk + n_v) * (double)(j.n_row * j.n_col);
-        report(c, level, &j, mla ? "20 heads x 64 of 576/512" : "64 queries x 512 of 256/256", true);
+        report(c, level, &j, mla ? "20 heads x 64 of 576/512" : "64 queries x 512 of 256/256",
+               true);
         ck_release();
         return;
     }

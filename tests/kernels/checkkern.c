@@ -2,11 +2,12 @@
  * checkkern - every row above ref, at its level, against the plain reference.
  *   checkkern [--seed N] [--filter TEXT] [--level NAME] [--bench]
  * Owns:   one check a slot family (the table at the end); a row whose slot has none is a failure.
- * Layout: buffers end at a page that may not be touched, inputs are read-only, padding is poisoned (ck.h).
- * Classes: EXACT all bits; MAG k error <= k * eps * sum of |a * b|; NMSE x squared error over squared size.
- *   Quantised dots are compared with ref's dot on the activations decoded again (MAG), so only arithmetic counts;
- *   how far the rounding of activations itself carries is printed as NMSE.
- * Rows that the machine cannot run are listed as skipped. */
+ * Layout: buffers end at a page that may not be touched, inputs are read-only, padding is
+ * poisoned (ck.h).
+ * Classes: EXACT all bits; MAG k error <= k * eps * sum of |a * b|; NMSE x squared error over
+ * squared size. Quantised dots are compared with ref's dot on the activations decoded again
+ * (MAG), so only arithmetic counts; how far the rounding of activations itself carries is printed
+ * as NMSE. Rows that the machine cannot run are listed as skipped. */
 #include "ck.h"
 
 #include <signal.h>
@@ -16,12 +17,13 @@
 
 static const ck_fill finite_fills[] = {CK_NORMAL, CK_ZERO, CK_DENORM, CK_BIG, CK_SMALL, CK_MIX};
 
-/* ---- dot and gemm ----------------------------------------------------------------------------------------- */
+/* ---- dot and gemm
+ * ----------------------------------------------------------------------------------------- */
 
 /* Lengths in blocks: none, one, either side of every unrolling, long. */
-static const int64_t lengths_one[] = {0,  1,  2,  3,  7,  8,  9,   15,  16,  17,  23,  24,  31,   32,   33,  40,
-                                      47, 48, 63, 64, 65, 72, 80,  95,  96,  97,  127, 128, 129,  255,  256, 257,
-                                      511, 1000, 2048, 4095, 8191};
+static const int64_t lengths_one[] = {
+    0,  1,  2,  3,  7,  8,  9,  15,  16,  17,  23,  24,  31,  32,  33,   40,   47,   48,  63,
+    64, 65, 72, 80, 95, 96, 97, 127, 128, 129, 255, 256, 257, 511, 1000, 2048, 4095, 8191};
 static const int64_t lengths_block[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33};
 
 static int64_t block_of(const glim_kernels *k, glim_type t)
@@ -42,7 +44,8 @@ static double magnitude(glim_type t, const void *w, const float *x, int64_t n)
     tr->decode(w, f, n);
     if (has_min) {
         memcpy(copy, w, ck_row_bytes(t, n));
-        for (int64_t i = 0; i < n / tr->n_block; i++) memset(copy + (size_t)i * tr->block_bytes + 2, 0, 2);
+        for (int64_t i = 0; i < n / tr->n_block; i++)
+            memset(copy + (size_t)i * tr->block_bytes + 2, 0, 2);
         tr->decode(copy, g, n);
     }
     for (int64_t i = 0; i < n; i++) {
@@ -109,8 +112,8 @@ static void gemm_case(ck *c, int64_t n_row, int64_t n_col, int64_t n, ck_fill fi
     size_t w_row = ck_row_bytes(c->type, n), x_row = ck_row_bytes(act, n);
     size_t x_stride = x_row + (act == GLIM_F32 ? 4 : 1) * pad;
     int64_t y_stride = n_row + (int64_t)pad;
-    ck_case(c, "rows=%lld cols=%lld n=%lld fill=%d pad=%zu", (long long)n_row, (long long)n_col, (long long)n, fill,
-            pad);
+    ck_case(c, "rows=%lld cols=%lld n=%lld fill=%d pad=%zu", (long long)n_row, (long long)n_col,
+            (long long)n, fill, pad);
     const uint8_t *w = ck_weights(c, c->type, n_row, n, pad, 0, fill);
     if (!w) return;
     uint8_t *x = ck_bytes(n_col ? (size_t)(n_col - 1) * x_stride + x_row : 0, 0);
@@ -136,11 +139,13 @@ static void gemm_case(ck *c, int64_t n_row, int64_t n_col, int64_t n, ck_fill fi
 
 static void check_gemm(ck *c)
 {
-    static const int64_t n_rows[] = {0, 1, 2, 3, 5, 16, 17, 35}, n_cols[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 19};
+    static const int64_t n_rows[] = {0, 1, 2, 3, 5, 16, 17, 35},
+                         n_cols[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 19};
     int64_t block = block_of(c->fast, c->type);
     for (size_t r = 0; r < GLIM_COUNT(n_rows); r++) {
         for (size_t k = 0; k < GLIM_COUNT(n_cols); k++) {
-            int64_t n = block == 1 ? 1 + (int64_t)(glim_rng_u64(&c->rng) % 200) : block * (1 + (int64_t)(k % 3));
+            int64_t n = block == 1 ? 1 + (int64_t)(glim_rng_u64(&c->rng) % 200)
+                                   : block * (1 + (int64_t)(k % 3));
             gemm_case(c, n_rows[r], n_cols[k], n, CK_NORMAL, 0);
             gemm_case(c, n_rows[r], n_cols[k], n, CK_MIX, 3);
         }
@@ -149,14 +154,16 @@ static void check_gemm(ck *c)
     }
 }
 
-/* ---- pack and unpack --------------------------------------------------------------------------------------- */
+/* ---- pack and unpack
+ * --------------------------------------------------------------------------------------- */
 
 static void check_pack(ck *c)
 {
     int64_t block = glim_type_get(c->type)->n_block;
     for (int64_t i = 0; i < 40; i++) {
         for (int fill = 0; fill < CK_FILL_COUNT; fill++) {
-            /* The step into F16's subnormals, ties and the ends of blocks come from MIX and HOSTILE. */
+            /* The step into F16's subnormals, ties and the ends of blocks come from MIX and
+             * HOSTILE. */
             int64_t n = i * block;
             size_t bytes = ck_row_bytes(c->type, n);
             ck_case(c, "n=%lld fill=%d", (long long)n, fill);
@@ -165,8 +172,10 @@ static void check_pack(ck *c)
             if (fill == CK_MIX && i % 2 && n > 0) x[n - 1] = INFINITY;
             if (fill == CK_NORMAL && i % 2) {
                 /* Exact halves after scaling by 127: ties of the rounding. */
-                for (int64_t j = 0; j < n; j++) x[j] = rintf(x[j] * 254.0f) / 2.0f;
-                for (int64_t j = 0; j < n; j += block) x[j] = 127.0f;
+                for (int64_t j = 0; j < n; j++)
+                    x[j] = rintf(x[j] * 254.0f) / 2.0f;
+                for (int64_t j = 0; j < n; j += block)
+                    x[j] = 127.0f;
             }
             ck_seal(x);
             void *want = ck_bytes(bytes, 0), *got = ck_bytes(bytes, i % 3 == 0);
@@ -201,16 +210,19 @@ static void check_unpack(ck *c)
     ck_case(c, "all 65536");
     uint16_t *h = ck_bytes(65536 * sizeof(*h), 0);
     float *want = ck_floats(65536), *got = ck_floats(65536);
-    for (int i = 0; i < 65536; i++) h[i] = (uint16_t)i;
+    for (int i = 0; i < 65536; i++)
+        h[i] = (uint16_t)i;
     c->ref->unpack[c->type](h, want, 65536);
     c->fast->unpack[c->type](h, got, 65536);
     ck_same(c, want, got, 65536 * sizeof(float));
     ck_release();
 }
 
-/* ---- elementwise -------------------------------------------------------------------------------------------- */
+/* ---- elementwise
+ * -------------------------------------------------------------------------------------------- */
 
-static const int64_t lengths_elem[] = {0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 64, 80, 127, 512, 1000, 2048};
+static const int64_t lengths_elem[] = {0,  1,  2,  3,  5,  7,  8,  9,   15,  16,   17,
+                                       24, 31, 32, 33, 40, 64, 80, 127, 512, 1000, 2048};
 
 static void check_rmsnorm(ck *c)
 {
@@ -219,7 +231,8 @@ static void check_rmsnorm(ck *c)
             int64_t n = lengths_elem[i], n_row = 3, pad = (int64_t)(i % 3), stride = n + pad;
             ck_case(c, "n=%lld fill=%d", (long long)n, fill);
             int64_t total = (n_row - 1) * stride + n;
-            float *x = ck_floats(total), *w = ck_floats(n), *want = ck_floats(total), *got = ck_floats(total);
+            float *x = ck_floats(total), *w = ck_floats(n), *want = ck_floats(total),
+                  *got = ck_floats(total);
             ck_fill_f32(c, x, total, (ck_fill)fill);
             ck_fill_f32(c, w, n, CK_NORMAL);
             ck_seal(x);
@@ -234,7 +247,8 @@ static void check_rmsnorm(ck *c)
             float *same = ck_floats(total);
             memcpy(same, x, (size_t)total * sizeof(*x));
             c->fast->rmsnorm(same, stride, w, n_row, n, 1e-5f, same, stride);
-            for (int64_t r = 0; r < n_row; r++) ck_same_f32(c, got + r * stride, same + r * stride, n, "in place");
+            for (int64_t r = 0; r < n_row; r++)
+                ck_same_f32(c, got + r * stride, same + r * stride, n, "in place");
             ck_release();
         }
     }
@@ -254,7 +268,8 @@ static void check_rope(ck *c)
                 cs[j + 1] = sinf(a);
             }
             ck_seal(cs);
-            for (int64_t r = 0; r < n_row; r++) ck_fill_f32(c, x + r * stride, n, (ck_fill)fill);
+            for (int64_t r = 0; r < n_row; r++)
+                ck_fill_f32(c, x + r * stride, n, (ck_fill)fill);
             float *was = ck_floats(total);
             memcpy(want, x, (size_t)total * sizeof(*x));
             memcpy(was, x, (size_t)total * sizeof(*x));
@@ -265,7 +280,8 @@ static void check_rope(ck *c)
                 if (k >= n) {
                     ck_same_f32(c, want + j, x + j, 1, "padding");
                 } else if (fill != CK_HOSTILE) {
-                    ck_mag(c, 4, want[j], x[j], fabs((double)was[j]) + fabs((double)was[j - k + (k ^ 1)]), 2);
+                    ck_mag(c, 4, want[j], x[j],
+                           fabs((double)was[j]) + fabs((double)was[j - k + (k ^ 1)]), 2);
                 }
             }
             ck_check_front(c, x);
@@ -284,16 +300,20 @@ static void check_silu_mul(ck *c)
             ck_fill_f32(c, g, n, fill < CK_FILL_COUNT ? (ck_fill)fill : CK_NORMAL);
             ck_fill_f32(c, u, n, CK_NORMAL);
             /* The whole range of exp, its ends included. */
-            for (int64_t j = 0; fill == CK_FILL_COUNT && j < n; j++) g[j] *= 110.0f;
+            for (int64_t j = 0; fill == CK_FILL_COUNT && j < n; j++)
+                g[j] *= 110.0f;
             ck_seal(g);
             ck_seal(u);
             c->ref->silu_mul(g, u, n, want);
             c->fast->silu_mul(g, u, n, got);
             if (fill != CK_HOSTILE) {
                 for (int64_t j = 0; j < n; j++) {
-                    /* Near -88 the denominator overflows and the result is zero instead of 1e-37. */
-                    if (fabs((double)want[j]) > 1e-35) ck_nmse(c, 1e-12, want + j, got + j, 1, "element");
-                    if (!(fabs((double)got[j]) <= fabs((double)want[j]) * 1.001 + 1e-35)) ck_fail(c, "not small");
+                    /* Near -88 the denominator overflows and the result is zero instead of 1e-37.
+                     */
+                    if (fabs((double)want[j]) > 1e-35)
+                        ck_nmse(c, 1e-12, want + j, got + j, 1, "element");
+                    if (!(fabs((double)got[j]) <= fabs((double)want[j]) * 1.001 + 1e-35))
+                        ck_fail(c, "not small");
                 }
             }
             ck_check_front(c, got);
@@ -346,7 +366,8 @@ static void check_axpy(ck *c)
             c->ref->axpy(want, a, x, n);
             c->fast->axpy(got, a, x, n);
             for (int64_t j = 0; j < n && fill != CK_HOSTILE; j++) {
-                ck_mag(c, 2, want[j], got[j], fabs((double)y[j]) + fabs((double)a * (double)x[j]), 1);
+                ck_mag(c, 2, want[j], got[j], fabs((double)y[j]) + fabs((double)a * (double)x[j]),
+                       1);
             }
             ck_check_front(c, got);
             ck_release();
@@ -363,16 +384,20 @@ static void check_max(ck *c)
             float *x = ck_floats(n);
             ck_fill_f32(c, x, n, (ck_fill)(fill % CK_FILL_COUNT));
             /* All below zero, all NaN but one: the start value must not win. */
-            for (int64_t j = 0; fill == CK_FILL_COUNT && j < n; j++) x[j] = j == n / 2 ? -1e30f : NAN;
+            for (int64_t j = 0; fill == CK_FILL_COUNT && j < n; j++)
+                x[j] = j == n / 2 ? -1e30f : NAN;
             ck_seal(x);
             float want = c->ref->max(x, n), got = c->fast->max(x, n);
-            if (!(want == got)) ck_fail(c, "want %g, got %g", (double)want, (double)got); /* zeros of either sign */
+            if (!(want == got))
+                ck_fail(c, "want %g, got %g", (double)want, (double)got); /* zeros of either sign */
             ck_release();
         }
     }
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------ */
+/* ---- attention
+ * ------------------------------------------------------------------------------------------------
+ */
 
 typedef struct state {
     float *m, *l, *acc;
@@ -386,7 +411,8 @@ static state state_new(int64_t n, int64_t n_v)
         s.m[i] = -INFINITY;
         s.l[i] = 0;
     }
-    for (int64_t i = 0; i < n * n_v; i++) s.acc[i] = 0;
+    for (int64_t i = 0; i < n * n_v; i++)
+        s.acc[i] = 0;
     return s;
 }
 
@@ -405,7 +431,8 @@ static void state_near(ck *c, const state *want, const state *got)
             ck_same_f32(c, want->l + i, got->l + i, 1, "l");
             continue;
         }
-        if (!(fabs((double)want->m[i] - (double)got->m[i]) <= 1e-5 * (1 + fabs((double)want->m[i])))) {
+        if (!(fabs((double)want->m[i] - (double)got->m[i]) <=
+              1e-5 * (1 + fabs((double)want->m[i])))) {
             ck_fail(c, "m: want %g, got %g", (double)want->m[i], (double)got->m[i]);
         }
         /* What leaves attention is acc / l. */
@@ -420,14 +447,15 @@ static void state_near(ck *c, const state *want, const state *got)
     ck_check_front(c, got->l);
 }
 
-static void mla_case(ck *c, int64_t n_head, int64_t n_pos, int64_t n_qk, int64_t n_v, ck_fill fill, float sharp)
+static void mla_case(ck *c, int64_t n_head, int64_t n_pos, int64_t n_qk, int64_t n_v, ck_fill fill,
+                     float sharp)
 {
     glim_attn_mla_fn fast = c->fast->attn_mla[c->type], ref = c->ref->attn_mla[c->type];
     size_t pad = (size_t)(n_pos % 4), stride = ck_row_bytes(c->type, n_qk) + pad;
     int64_t q_stride = n_qk + n_head % 3;
     float scale = sharp / sqrtf((float)n_qk + 1);
-    ck_case(c, "heads=%lld pos=%lld qk=%lld v=%lld fill=%d sharp=%g", (long long)n_head, (long long)n_pos,
-            (long long)n_qk, (long long)n_v, fill, (double)sharp);
+    ck_case(c, "heads=%lld pos=%lld qk=%lld v=%lld fill=%d sharp=%g", (long long)n_head,
+            (long long)n_pos, (long long)n_qk, (long long)n_v, fill, (double)sharp);
     float *q = ck_floats((n_head - 1) * q_stride + n_qk);
     ck_fill_f32(c, q, (n_head - 1) * q_stride + n_qk, fill == CK_HOSTILE ? CK_HOSTILE : CK_NORMAL);
     ck_seal(q);
@@ -438,12 +466,12 @@ static void mla_case(ck *c, int64_t n_head, int64_t n_pos, int64_t n_qk, int64_t
     fast(q, q_stride, n_head, kv, stride, n_pos, n_qk, n_v, scale, got.m, got.l, got.acc);
     /* Head by head, and page by page. */
     for (int64_t h = 0; h < n_head; h++) {
-        fast(q + h * q_stride, q_stride, 1, kv, stride, n_pos, n_qk, n_v, scale, one.m + h, one.l + h,
-             one.acc + h * n_v);
+        fast(q + h * q_stride, q_stride, 1, kv, stride, n_pos, n_qk, n_v, scale, one.m + h,
+             one.l + h, one.acc + h * n_v);
     }
     for (int64_t t = 0; t < n_pos; t += 64) {
-        fast(q, q_stride, n_head, kv + (size_t)t * stride, stride, GLIM_MIN(n_pos - t, 64), n_qk, n_v, scale, two.m,
-             two.l, two.acc);
+        fast(q, q_stride, n_head, kv + (size_t)t * stride, stride, GLIM_MIN(n_pos - t, 64), n_qk,
+             n_v, scale, two.m, two.l, two.acc);
     }
     state_same(c, &got, &one, "heads apart");
     state_same(c, &got, &two, "pages apart");
@@ -453,12 +481,15 @@ static void mla_case(ck *c, int64_t n_head, int64_t n_pos, int64_t n_qk, int64_t
 
 static void check_mla(ck *c)
 {
-    static const int64_t shapes[][2] = {{80, 64}, {160, 128}, {576, 512}, {24, 16}, {33, 17}, {40, 40}, {1, 1}, {5, 0}};
-    static const int64_t n_heads[] = {1, 2, 3, 4, 5, 20, 33}, n_poss[] = {0, 1, 3, 4, 17, 63, 64, 65, 130};
+    static const int64_t shapes[][2] = {{80, 64}, {160, 128}, {576, 512}, {24, 16},
+                                        {33, 17}, {40, 40},   {1, 1},     {5, 0}};
+    static const int64_t n_heads[] = {1, 2, 3, 4, 5, 20, 33},
+                         n_poss[] = {0, 1, 3, 4, 17, 63, 64, 65, 130};
     for (size_t s = 0; s < GLIM_COUNT(shapes); s++) {
         for (size_t h = 0; h < GLIM_COUNT(n_heads); h++) {
             for (size_t p = 0; p < GLIM_COUNT(n_poss); p++) {
-                mla_case(c, n_heads[h], n_poss[p], shapes[s][0], shapes[s][1], CK_NORMAL, (p & 1) ? 1.0f : 40.0f);
+                mla_case(c, n_heads[h], n_poss[p], shapes[s][0], shapes[s][1], CK_NORMAL,
+                         (p & 1) ? 1.0f : 40.0f);
             }
         }
         mla_case(c, 5, 70, shapes[s][0], shapes[s][1], CK_ZERO, 1);
@@ -468,13 +499,15 @@ static void check_mla(ck *c)
     mla_case(c, 3, 5, 12000, 16, CK_NORMAL, 1); /* wider than any buffer */
 }
 
-static void mha_case(ck *c, int64_t n_q, int64_t n_k, int64_t n_qk, int64_t n_v, int64_t n_seen0, ck_fill fill)
+static void mha_case(ck *c, int64_t n_q, int64_t n_k, int64_t n_qk, int64_t n_v, int64_t n_seen0,
+                     ck_fill fill)
 {
     int64_t q_stride = n_qk + n_q % 3;
     float scale = 3.0f / sqrtf((float)n_qk + 1);
-    ck_case(c, "q=%lld k=%lld qk=%lld v=%lld seen0=%lld fill=%d", (long long)n_q, (long long)n_k, (long long)n_qk,
-            (long long)n_v, (long long)n_seen0, fill);
-    float *q = ck_floats((n_q - 1) * q_stride + n_qk), *k = ck_floats(n_k * n_qk), *v = ck_floats(n_k * n_v);
+    ck_case(c, "q=%lld k=%lld qk=%lld v=%lld seen0=%lld fill=%d", (long long)n_q, (long long)n_k,
+            (long long)n_qk, (long long)n_v, (long long)n_seen0, fill);
+    float *q = ck_floats((n_q - 1) * q_stride + n_qk), *k = ck_floats(n_k * n_qk),
+          *v = ck_floats(n_k * n_v);
     ck_fill_f32(c, q, (n_q - 1) * q_stride + n_qk, CK_NORMAL);
     ck_fill_f32(c, k, n_k * n_qk, fill);
     ck_fill_f32(c, v, n_k * n_v, fill);
@@ -482,11 +515,13 @@ static void mha_case(ck *c, int64_t n_q, int64_t n_k, int64_t n_qk, int64_t n_v,
     ck_seal(k);
     ck_seal(v);
     state want = state_new(n_q, n_v), got = state_new(n_q, n_v), one = state_new(n_q, n_v);
-    c->ref->attn_mha(q, q_stride, n_q, k, v, n_k, n_qk, n_v, n_seen0, scale, want.m, want.l, want.acc);
-    c->fast->attn_mha(q, q_stride, n_q, k, v, n_k, n_qk, n_v, n_seen0, scale, got.m, got.l, got.acc);
+    c->ref->attn_mha(q, q_stride, n_q, k, v, n_k, n_qk, n_v, n_seen0, scale, want.m, want.l,
+                     want.acc);
+    c->fast->attn_mha(q, q_stride, n_q, k, v, n_k, n_qk, n_v, n_seen0, scale, got.m, got.l,
+                      got.acc);
     for (int64_t i = 0; i < n_q; i++) {
-        c->fast->attn_mha(q + i * q_stride, q_stride, 1, k, v, n_k, n_qk, n_v, n_seen0 + i, scale, one.m + i,
-                          one.l + i, one.acc + i * n_v);
+        c->fast->attn_mha(q + i * q_stride, q_stride, 1, k, v, n_k, n_qk, n_v, n_seen0 + i, scale,
+                          one.m + i, one.l + i, one.acc + i * n_v);
     }
     if (fill != CK_HOSTILE) {
         state_same(c, &got, &one, "queries apart");
@@ -513,9 +548,13 @@ static void check_mha(ck *c)
     }
 }
 
-/* ---- rows and levels -------------------------------------------------------------------------------------------- */
+/* ---- rows and levels
+ * -------------------------------------------------------------------------------------------- */
 
-#define CHECK(slot, fn, class) {slot, fn, class}
+#define CHECK(slot, fn, class)                                                                     \
+    {                                                                                              \
+        slot, fn, class                                                                            \
+    }
 static const struct check {
     const char *slot; /* up to '[' for slots that are arrays */
     void (*fn)(ck *c);
@@ -573,7 +612,8 @@ static void check_level(ck *c, glim_cpu_level level)
     if (c->fast->level != level) ck_fail(c, "wrong level reported");
     for (int t = 0; t < GLIM_TYPE_COUNT; t++) {
         c->type = (glim_type)t;
-        if (!c->fast->dot[t] || !c->fast->gemm[t] || !c->fast->unpack[t] || !c->fast->pack[c->fast->act[t]]) {
+        if (!c->fast->dot[t] || !c->fast->gemm[t] || !c->fast->unpack[t] ||
+            !c->fast->pack[c->fast->act[t]]) {
             ck_fail(c, "empty slot for %s", glim_type_get((glim_type)t)->name);
             continue;
         }
@@ -587,8 +627,8 @@ static ck *current;
 static void on_fault(int sig)
 {
     char line[400];
-    int n = snprintf(line, sizeof(line), "CRASH signal %d in %s %s: %s\n", sig, current->slot, current->name,
-                     current->where);
+    int n = snprintf(line, sizeof(line), "CRASH signal %d in %s %s: %s\n", sig, current->slot,
+                     current->name, current->where);
     if (n > 0 && write(STDOUT_FILENO, line, (size_t)n) < 0) _exit(3);
     _exit(2);
 }
@@ -613,7 +653,8 @@ static bool parse(int argc, char **argv, options *o)
             i++;
         } else if (strcmp(argv[i], "--filter") == 0 && *value) {
             o->filter = argv[++i];
-        } else if (strcmp(argv[i], "--level") == 0 && glim_cpu_level_find(glim_str_of(value), &level)) {
+        } else if (strcmp(argv[i], "--level") == 0 &&
+                   glim_cpu_level_find(glim_str_of(value), &level)) {
             o->best = GLIM_MIN(o->best, level);
             i++;
         } else {
@@ -624,7 +665,8 @@ static bool parse(int argc, char **argv, options *o)
 }
 
 /* One row; returns its failures. */
-static uint64_t run_row(const glim_kernel_row *row, const options *o, const glim_kernels *ref, uint64_t seed)
+static uint64_t run_row(const glim_kernel_row *row, const options *o, const glim_kernels *ref,
+                        uint64_t seed)
 {
     glim_kernels fast;
     ck c = {.ref = ref, .fast = &fast, .slot = row->slot, .name = row->name};
@@ -636,7 +678,9 @@ static uint64_t run_row(const glim_kernel_row *row, const options *o, const glim
         return c.n_fail;
     }
     if (row->needs > o->best) {
-        if (!o->bench) printf("skip %-22s %-28s needs %s\n", row->slot, row->name, glim_cpu_level_name(row->needs));
+        if (!o->bench)
+            printf("skip %-22s %-28s needs %s\n", row->slot, row->name,
+                   glim_cpu_level_name(row->needs));
         return 0;
     }
     glim_kernels_get(row->needs, &fast);
@@ -645,8 +689,8 @@ static uint64_t run_row(const glim_kernel_row *row, const options *o, const glim
         return 0;
     }
     check->fn(&c);
-    printf("%-4s %-22s %-28s %s, %llu cases", c.n_fail ? "FAIL" : "ok", row->slot, row->name, check->class,
-           (unsigned long long)c.n_case);
+    printf("%-4s %-22s %-28s %s, %llu cases", c.n_fail ? "FAIL" : "ok", row->slot, row->name,
+           check->class, (unsigned long long)c.n_case);
     if (c.worst > 0) printf(", worst %.3g", c.worst);
     if (c.nmse_num > 0) printf(", NMSE with rounded activations %.2g", c.nmse_num / c.nmse_den);
     printf("\n");
@@ -666,7 +710,8 @@ int main(int argc, char **argv)
     sigaction(SIGILL, &act, NULL);
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!o.bench) {
-        printf("checkkern: seed %llu, levels up to %s\n", (unsigned long long)o.seed, glim_cpu_level_name(o.best));
+        printf("checkkern: seed %llu, levels up to %s\n", (unsigned long long)o.seed,
+               glim_cpu_level_name(o.best));
     }
     glim_kernels ref;
     glim_kernels_get(GLIM_CPU_REF, &ref);
@@ -674,7 +719,8 @@ int main(int argc, char **argv)
     const glim_kernel_row *rows = glim_kernels_rows(&n_row);
     uint64_t n_fail = 0;
     for (size_t i = 0; i < n_row; i++) {
-        if (o.filter && !strstr(rows[i].slot, o.filter) && !strstr(rows[i].name, o.filter)) continue;
+        if (o.filter && !strstr(rows[i].slot, o.filter) && !strstr(rows[i].name, o.filter))
+            continue;
         n_fail += run_row(&rows[i], &o, &ref, o.seed);
     }
     for (int l = 0; l <= (int)o.best && !o.bench && !o.filter; l++) {
@@ -688,6 +734,8 @@ int main(int argc, char **argv)
                glim_cpu_level_name((glim_cpu_level)l), (unsigned long long)c.n_case);
         n_fail += c.n_fail;
     }
-    if (n_fail) printf("checkkern: %llu failures, seed %llu\n", (unsigned long long)n_fail, (unsigned long long)o.seed);
+    if (n_fail)
+        printf("checkkern: %llu failures, seed %llu\n", (unsigned long long)n_fail,
+               (unsigned long long)o.seed);
     return n_fail ? 1 : 0;
 }

@@ -38,8 +38,10 @@ void ck_fail(ck *c, const char *fmt, ...)
 void *ck_bytes(size_t n, size_t gap)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t body = (n + gap + 2 * page - 1) / page * page; /* at least a page less one byte of poison in front */
-    uint8_t *base = mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t body = (n + gap + 2 * page - 1) / page *
+                  page; /* at least a page less one byte of poison in front */
+    uint8_t *base =
+        mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED || n_map == N_MAP) {
         fprintf(stderr, "checkkern: out of memory or buffers\n");
         _exit(3);
@@ -99,22 +101,34 @@ static float bits_f32(uint32_t u)
 
 void ck_fill_f32(ck *c, float *p, int64_t n, ck_fill how)
 {
-    static const float nasty[] = {NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, FLT_MIN, -0.0f, 1e30f};
+    static const float nasty[] = {NAN,      INFINITY, -INFINITY, FLT_MAX,
+                                  -FLT_MAX, FLT_MIN,  -0.0f,     1e30f};
     for (int64_t i = 0; i < n; i++) {
         float v = 2 * glim_rng_f32(&c->rng) - 1;
         switch (how) {
-        case CK_ZERO: v = v < 0 ? -0.0f : 0.0f; break;
-        case CK_DENORM: v *= 0x1p-127f; break;
-        case CK_BIG: v *= 1e15f; break;
-        case CK_SMALL: v *= 1e-15f; break;
-        case CK_MIX: v = ldexpf(v, (int)(glim_rng_u64(&c->rng) % 41) - 20); break;
+        case CK_ZERO:
+            v = v < 0 ? -0.0f : 0.0f;
+            break;
+        case CK_DENORM:
+            v *= 0x1p-127f;
+            break;
+        case CK_BIG:
+            v *= 1e15f;
+            break;
+        case CK_SMALL:
+            v *= 1e-15f;
+            break;
+        case CK_MIX:
+            v = ldexpf(v, (int)(glim_rng_u64(&c->rng) % 41) - 20);
+            break;
         case CK_HOSTILE: {
             uint64_t r = glim_rng_u64(&c->rng);
             if (r % 4 == 0) v = nasty[(r >> 8) % GLIM_COUNT(nasty)];
             if (r % 4 == 1) v = bits_f32((uint32_t)(r >> 32));
             break;
         }
-        default: break;
+        default:
+            break;
         }
         p[i] = v;
     }
@@ -132,9 +146,10 @@ static bool scales_of(glim_type t, int *d, int *min)
     static const struct {
         glim_type t;
         int d, min;
-    } rows[] = {{GLIM_Q4_0, 0, -1},    {GLIM_Q4_1, 0, 2},    {GLIM_Q5_0, 0, -1},     {GLIM_Q5_1, 0, 2},
-                {GLIM_Q2_K, 80, 82},   {GLIM_Q3_K, 108, -1}, {GLIM_Q4_K, 0, 2},      {GLIM_Q5_K, 0, 2},
-                {GLIM_Q6_K, 208, -1},  {GLIM_Q8_0, 0, -1},   {GLIM_IQ4_NL, 0, -1},   {GLIM_IQ4_XS, 0, -1},
+    } rows[] = {{GLIM_Q4_0, 0, -1},  {GLIM_Q4_1, 0, 2},    {GLIM_Q5_0, 0, -1},
+                {GLIM_Q5_1, 0, 2},   {GLIM_Q2_K, 80, 82},  {GLIM_Q3_K, 108, -1},
+                {GLIM_Q4_K, 0, 2},   {GLIM_Q5_K, 0, 2},    {GLIM_Q6_K, 208, -1},
+                {GLIM_Q8_0, 0, -1},  {GLIM_IQ4_NL, 0, -1}, {GLIM_IQ4_XS, 0, -1},
                 {GLIM_MXFP4, -1, -1}};
     for (size_t i = 0; i < GLIM_COUNT(rows); i++) {
         if (rows[i].t == t) {
@@ -146,21 +161,23 @@ static bool scales_of(glim_type t, int *d, int *min)
     return false;
 }
 
-/* Random bits in every block, so that all codes and scales occur; only binary16 fields are kept in range. */
+/* Random bits in every block, so that all codes and scales occur; only binary16 fields are kept in
+ * range. */
 static bool fill_blocks(ck *c, glim_type t, uint8_t *p, int64_t n, ck_fill how)
 {
     const glim_type_traits *tr = glim_type_get(t);
     int d, min;
     if (!scales_of(t, &d, &min)) return false;
     for (int64_t i = 0; i < n / tr->n_block; i++, p += tr->block_bytes) {
-        for (size_t j = 0; j < tr->block_bytes; j++) p[j] = (uint8_t)glim_rng_u64(&c->rng);
+        for (size_t j = 0; j < tr->block_bytes; j++)
+            p[j] = (uint8_t)glim_rng_u64(&c->rng);
         if (t == GLIM_MXFP4 && how != CK_HOSTILE) p[0] = (uint8_t)(100 + p[0] % 32);
         if (how == CK_HOSTILE) continue;
-        float scale = how == CK_BIG     ? 60000.0f
-                      : how == CK_SMALL ? 1e-4f
+        float scale = how == CK_BIG      ? 60000.0f
+                      : how == CK_SMALL  ? 1e-4f
                       : how == CK_DENORM ? 1e-6f
-                      : how == CK_MIX   ? ldexpf(1.0f, (int)(glim_rng_u64(&c->rng) % 21) - 10)
-                                        : 0.01f;
+                      : how == CK_MIX    ? ldexpf(1.0f, (int)(glim_rng_u64(&c->rng) % 21) - 10)
+                                         : 0.01f;
         uint16_t h[2];
         for (int k = 0; k < 2; k++) {
             float f = how == CK_ZERO ? 0.0f : scale * (0.1f + 0.9f * glim_rng_f32(&c->rng));
@@ -182,7 +199,9 @@ void *ck_weights(ck *c, glim_type t, int64_t n_row, int64_t n, size_t pad, size_
         uint8_t *p = w + (size_t)r * (row + pad);
         if (t == GLIM_F32 || t == GLIM_F16 || t == GLIM_BF16) {
             /* Kept inside binary16, else F16 rows would be zero or infinite. */
-            ck_fill f = t == GLIM_F16 && (how == CK_BIG || how == CK_SMALL || how == CK_DENORM) ? CK_NORMAL : how;
+            ck_fill f = t == GLIM_F16 && (how == CK_BIG || how == CK_SMALL || how == CK_DENORM)
+                            ? CK_NORMAL
+                            : how;
             for (int64_t i = 0; i < n; i++) {
                 float v;
                 ck_fill_f32(c, &v, 1, f);
@@ -190,7 +209,8 @@ void *ck_weights(ck *c, glim_type t, int64_t n_row, int64_t n, size_t pad, size_
                 glim_type_get(t)->encode(&v, p + (size_t)i * glim_type_get(t)->block_bytes, 1);
             }
         } else if (!fill_blocks(c, t, p, n, how)) {
-            ck_fail(c, "checkkern cannot make weights of type %s: add it to scales_of()", glim_type_get(t)->name);
+            ck_fail(c, "checkkern cannot make weights of type %s: add it to scales_of()",
+                    glim_type_get(t)->name);
             return NULL;
         }
     }
@@ -206,12 +226,14 @@ void ck_mag(ck *c, double k, float want, float got, double mag, int64_t n)
     }
     if (want == got) return;
     double bound = FLT_EPSILON * mag;
-    /* A product that underflows, or whose factor an instruction takes for zero, may be lost entirely. */
+    /* A product that underflows, or whose factor an instruction takes for zero, may be lost
+     * entirely. */
     double slack = (double)FLT_MIN * (double)(n + 1);
     double err = fabs((double)got - (double)want);
     if (err > slack && bound > 0) c->worst = fmax(c->worst, err / bound);
     if (!(err <= k * bound + slack)) {
-        ck_fail(c, "want %.9g, got %.9g, error %.3g of %.3g allowed", (double)want, (double)got, err, k * bound + slack);
+        ck_fail(c, "want %.9g, got %.9g, error %.3g of %.3g allowed", (double)want, (double)got,
+                err, k * bound + slack);
     }
 }
 
@@ -229,9 +251,10 @@ void ck_same(ck *c, const void *want, const void *got, size_t n)
 void ck_same_f32(ck *c, const float *want, const float *got, int64_t n, const char *what)
 {
     for (int64_t i = 0; i < n; i++) {
-        if (memcmp(want + i, got + i, sizeof(*want)) == 0 || (isnan(want[i]) && isnan(got[i]))) continue;
-        ck_fail(c, "%s %lld of %lld: want %a, got %a", what, (long long)i, (long long)n, (double)want[i],
-                (double)got[i]);
+        if (memcmp(want + i, got + i, sizeof(*want)) == 0 || (isnan(want[i]) && isnan(got[i])))
+            continue;
+        ck_fail(c, "%s %lld of %lld: want %a, got %a", what, (long long)i, (long long)n,
+                (double)want[i], (double)got[i]);
         return;
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * ck.h - support of checkkern: guarded buffers, test data, comparison.
- * Layout: a buffer ends at a page that may not be touched; what lies before it and between rows is poisoned. */
+ * Layout: a buffer ends at a page that may not be touched; what lies before it and between rows
+ * is poisoned. */
 #ifndef GLIM_TESTS_CK_H
 #define GLIM_TESTS_CK_H
 
@@ -30,7 +31,7 @@ typedef struct ck {
     glim_rng rng;
     char where[160]; /* case at hand, for messages and for the crash handler */
     uint64_t n_case, n_fail;
-    double worst;       /* largest error in units of the slot's class */
+    double worst;              /* largest error in units of the slot's class */
     double nmse_num, nmse_den; /* of whole slot against unrounded input; see check_dot */
 } ck;
 
@@ -49,15 +50,16 @@ void ck_check_front(ck *c, const void *p);
 void ck_release(void);
 
 void ck_fill_f32(ck *c, float *p, int64_t n, ck_fill how);
-/* n elements of type t in a sealed guarded buffer of rows `pad` bytes apart; NULL (and a failure) when there is no
- * way to make weights of that type. */
+/* n elements of type t in a sealed guarded buffer of rows `pad` bytes apart; NULL (and a failure)
+ * when there is no way to make weights of that type. */
 void *ck_weights(ck *c, glim_type t, int64_t n_row, int64_t n, size_t pad, size_t gap, ck_fill how);
 size_t ck_row_bytes(glim_type t, int64_t n);
 
 /* |got - want| <= k * eps * mag, plus what underflow may cost over n terms. NaN equals NaN. */
 void ck_mag(ck *c, double k, float want, float got, double mag, int64_t n);
 void ck_same(ck *c, const void *want, const void *got, size_t n); /* every byte */
-void ck_same_f32(ck *c, const float *want, const float *got, int64_t n, const char *what); /* NaN equals NaN */
+void ck_same_f32(ck *c, const float *want, const float *got, int64_t n,
+                 const char *what); /* NaN equals NaN */
 void ck_nmse(ck *c, double limit, const float *want, const float *got, int64_t n, const char *what);
 
 /* bench.c: times the slot of a row and of ref; one JSON line each case. */

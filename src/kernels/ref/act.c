@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * act.c - plain elementwise slots: silu_mul, add, axpy, max.   Thread: any, pure.   See: kernels.h */
+ * act.c - plain elementwise slots: silu_mul, add, axpy, max.
+ * Thread: any, pure.   See: kernels.h */
 #include "kernels/kernels_priv.h"
 
 #include <math.h>
@@ -14,12 +15,14 @@ void glim_silu_mul_ref(const float *gate, const float *up, int64_t n, float *y)
 
 void glim_add_ref(float *y, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) y[i] += x[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] += x[i];
 }
 
 void glim_axpy_ref(float *y, float a, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] += a * x[i];
 }
 
 float glim_max_ref(const float *x, int64_t n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * attn.c - plain attention steps with a running softmax, in double inside a step.
- * Layout: keys are taken 64 at a time, as the cache's pages are: a call with 128 keys gives what two calls with
- * 64 give, at every level.
+ * Layout: keys are taken 64 at a time, as the cache's pages are: a call with 128 keys gives what
+ * two calls with 64 give, at every level.
  * Thread: any, pure.   See: kernels.h, Milakov & Gimelshein 2018 for the running form. */
 #include "kernels/kernels_priv.h"
 
@@ -31,10 +31,11 @@ static float get_bf16(const uint8_t *row, int64_t i)
     return glim_bf16_to_f32(v);
 }
 
-/* One query over n <= N_TILE keys. Keys at k, values at v, both of rows `stride` and `v_stride` bytes apart. */
+/* One query over n <= N_TILE keys. Keys at k, values at v, both of rows `stride` and `v_stride`
+ * bytes apart. */
 static void step(get_fn get, const float *q, const uint8_t *k, size_t k_stride, const uint8_t *v,
-                 size_t v_stride, int64_t n, int64_t n_qk, int64_t n_v, float scale, float *m, float *l,
-                 float *acc)
+                 size_t v_stride, int64_t n, int64_t n_qk, int64_t n_v, float scale, float *m,
+                 float *l, float *acc)
 {
     float p[N_TILE];
     float top = *m;
@@ -72,17 +73,16 @@ static void mla(get_fn get, const float *q, int64_t q_stride, int64_t n_head, co
     for (int64_t h = 0; h < n_head; h++) {
         for (int64_t t = 0; t < n_pos; t += N_TILE) {
             const uint8_t *rows = kv + (size_t)t * kv_stride;
-            step(get, q + h * q_stride, rows, kv_stride, rows, kv_stride, GLIM_MIN(n_pos - t, N_TILE),
-                 n_qk, n_v, scale, m + h, l + h, acc + h * n_v);
+            step(get, q + h * q_stride, rows, kv_stride, rows, kv_stride,
+                 GLIM_MIN(n_pos - t, N_TILE), n_qk, n_v, scale, m + h, l + h, acc + h * n_v);
         }
     }
 }
 
 #define MLA(suffix)                                                                                \
-    void glim_attn_mla_##suffix##_ref(const float *q, int64_t q_stride, int64_t n_head,            \
-                                      const void *kv, size_t kv_stride, int64_t n_pos,             \
-                                      int64_t n_qk, int64_t n_v, float scale, float *m, float *l,  \
-                                      float *acc)                                                  \
+    void glim_attn_mla_##suffix##_ref(                                                             \
+        const float *q, int64_t q_stride, int64_t n_head, const void *kv, size_t kv_stride,        \
+        int64_t n_pos, int64_t n_qk, int64_t n_v, float scale, float *m, float *l, float *acc)     \
     {                                                                                              \
         mla(get_##suffix, q, q_stride, n_head, kv, kv_stride, n_pos, n_qk, n_v, scale, m, l, acc); \
     }
@@ -90,9 +90,9 @@ MLA(f32)
 MLA(f16)
 MLA(bf16)
 
-void glim_attn_mha_ref(const float *q, int64_t q_stride, int64_t n_q, const float *k, const float *v,
-                       int64_t n_k, int64_t n_qk, int64_t n_v, int64_t n_seen0, float scale, float *m,
-                       float *l, float *acc)
+void glim_attn_mha_ref(const float *q, int64_t q_stride, int64_t n_q, const float *k,
+                       const float *v, int64_t n_k, int64_t n_qk, int64_t n_v, int64_t n_seen0,
+                       float scale, float *m, float *l, float *acc)
 {
     size_t k_stride = (size_t)n_qk * sizeof(*k);
     size_t v_stride = (size_t)n_v * sizeof(*v);
@@ -100,8 +100,8 @@ void glim_attn_mha_ref(const float *q, int64_t q_stride, int64_t n_q, const floa
         int64_t n_seen = GLIM_MAX(GLIM_MIN(n_seen0 + i, n_k), 0);
         for (int64_t t = 0; t < n_seen; t += N_TILE) {
             step(get_f32, q + i * q_stride, (const uint8_t *)k + (size_t)t * k_stride, k_stride,
-                 (const uint8_t *)v + (size_t)t * v_stride, v_stride, GLIM_MIN(n_seen - t, N_TILE), n_qk,
-                 n_v, scale, m + i, l + i, acc + i * n_v);
+                 (const uint8_t *)v + (size_t)t * v_stride, v_stride, GLIM_MIN(n_seen - t, N_TILE),
+                 n_qk, n_v, scale, m + i, l + i, acc + i * n_v);
         }
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * dot.c - plain dot products: weights are decoded by room quant, activations are f32, sums are double.
+ * dot.c - plain dot products: weights are decoded by room quant, activations are f32, sums are
+ * double.
  * Owns: the truth for dot and unpack.   Not here: gemm.c, which only loops over these.
  * Thread: any, pure.   See: tests/kernels/checkkern.c */
 #include "kernels/kernels_priv.h"

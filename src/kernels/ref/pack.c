@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * pack.c - activations by room quant's scalar encoders.   Thread: any, pure.   See: kernels.h */
+ * pack.c - activations by room quant's scalar encoders.
+ * Thread: any, pure.   See: kernels.h */
 #include "kernels/kernels_priv.h"
 
 void glim_pack_f32_ref(const float *x, void *y, int64_t n)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * rope.c - plain rotation of adjacent pairs.   Thread: any, pure.   See: kernels.h */
+ * rope.c - plain rotation of adjacent pairs.
+ * Thread: any, pure.   See: kernels.h */
 #include "kernels/kernels_priv.h"
 
 void glim_rope_ref(float *x, int64_t x_stride, int64_t n_row, int64_t n_rot, const float *cs)

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * dot_bf16_avx512bf.c - BF16 weights times BF16 activations, 32 products an instruction.
- * The instruction takes subnormals for zero and adds pairs without a rounding in between; its result is fixed by
- * the architecture, so dot and gemm still agree.   Thread: any, pure.   See: dot_float.inc */
+ * dot_bf16_avx512bf.c - BF16 weights times BF16 activations, 32 products an instruction. The
+ * instruction takes subnormals for zero and adds pairs without a rounding in between; its result
+ * is fixed by the architecture, so dot and gemm still agree.
+ * Thread: any, pure.   See: dot_float.inc */
 #include "kernels/x86/vec_avx512.h"
 
 #undef GLIM_K
 #define GLIM_K(name) glim_##name##_avx512bf
 
-VEC_FN __m512i load_bf(const void *p) { return _mm512_loadu_si512(p); }
+VEC_FN __m512i load_bf(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
 VEC_FN __m512i load_bf_n(const void *p, int64_t k)
 {
     return _mm512_maskz_loadu_epi16((__mmask32)((1u << k) - 1u), p);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * dot_float_avx512.c - F32, F16 and BF16 weights times f32 activations: weights are widened, nothing is rounded but
- * the sums.   Thread: any, pure.   See: dot_float.inc */
+ * dot_float_avx512.c - F32, F16 and BF16 weights times f32 activations: weights are widened,
+ * nothing is rounded but the sums.
+ * Thread: any, pure.   See: dot_float.inc */
 #include "kernels/x86/vec_avx512.h"
 
 #define DF_N VF_N

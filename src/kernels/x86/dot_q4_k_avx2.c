@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * dot_q4_k_avx2.c - Q4_K and Q5_K weights times Q8_K activations.
- * Layout: 32 elements a vector under one scale. Pairs of products (at most 31 * 127 * 2) fit 16 bits; the
- * multiply-add that widens them applies the 6-bit scale; floats begin once a block.
+ * Layout: 32 elements a vector under one scale. Pairs of products (at most 31 * 127 * 2) fit 16
+ * bits; the multiply-add that widens them applies the 6-bit scale; floats begin once a block.
  * Thread: any, pure.   See: gemm.inc */
 #include "kernels/x86/vec_int_avx2.h"
 
@@ -12,15 +12,16 @@ VEC_FN __m256i scale_lanes(__m256i scales, int j)
 }
 
 /* One block of either type; qh is NULL for Q4_K. */
-VEC_FN void block_dot(const uint8_t *head, const uint8_t *qh, const uint8_t *qs, const uint8_t *x, size_t x_stride,
-                      int nc, vf *acc)
+VEC_FN void block_dot(const uint8_t *head, const uint8_t *qh, const uint8_t *qs, const uint8_t *x,
+                      size_t x_stride, int nc, vf *acc)
 {
     const __m256i low = _mm256_set1_epi8(15), bit = _mm256_set1_epi8(16);
     __m128i h = _mm_loadu_si128((const __m128i *)head);
     __m128i sm = vi_q4k_scales(h);
     __m256i scales = vi_twice(sm);
     /* Each minimum twice: the sums of activations are of 16, the minimums of 32 elements. */
-    __m128i twice = _mm_shuffle_epi8(sm, _mm_setr_epi8(8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15));
+    __m128i twice = _mm_shuffle_epi8(
+        sm, _mm_setr_epi8(8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15));
     __m256i mins = _mm256_cvtepu8_epi16(twice);
     __m128 d = _mm_cvtph_ps(h);
     vf vd_ = _mm256_broadcastss_ps(d);
@@ -42,7 +43,8 @@ VEC_FN void block_dot(const uint8_t *head, const uint8_t *qh, const uint8_t *qs,
         {
             const glim_block_q8_k *b = (const void *)(x + (size_t)c * x_stride);
             __m256i p0 = _mm256_madd_epi16(_mm256_maddubs_epi16(q0, vi_load(b->qs + 64 * k)), s0);
-            __m256i p1 = _mm256_madd_epi16(_mm256_maddubs_epi16(q1, vi_load(b->qs + 64 * k + 32)), s1);
+            __m256i p1 =
+                _mm256_madd_epi16(_mm256_maddubs_epi16(q1, vi_load(b->qs + 64 * k + 32)), s1);
             sum[c] = _mm256_add_epi32(sum[c], _mm256_add_epi32(p0, p1));
         }
     }
@@ -56,8 +58,8 @@ VEC_FN void block_dot(const uint8_t *head, const uint8_t *qh, const uint8_t *qs,
     }
 }
 
-VEC_FN void tile_q4_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, int64_t n, int nr, int nc,
-                      vf *acc)
+VEC_FN void tile_q4_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride,
+                      int64_t n, int nr, int nc, vf *acc)
 {
     (void)w_stride, (void)nr;
     VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();
@@ -69,8 +71,8 @@ VEC_FN void tile_q4_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_
     }
 }
 
-VEC_FN void tile_q5_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, int64_t n, int nr, int nc,
-                      vf *acc)
+VEC_FN void tile_q5_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride,
+                      int64_t n, int nr, int nc, vf *acc)
 {
     (void)w_stride, (void)nr;
     VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();

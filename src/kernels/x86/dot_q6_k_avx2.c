@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * dot_q6_k_avx2.c - Q6_K weights times Q8_K activations.
- * Layout: 32 elements a vector, one 8-bit scale a 128-bit lane. Weights stay 0..63; the offset of 32 leaves as
- * 32 * scale * sum of 16 activations, in integers.   Thread: any, pure.   See: gemm.inc */
+ * Layout: 32 elements a vector, one 8-bit scale a 128-bit lane. Weights stay 0..63; the offset of
+ * 32 leaves as 32 * scale * sum of 16 activations, in integers.
+ * Thread: any, pure.   See: gemm.inc */
 #include "kernels/x86/vec_int_avx2.h"
 
-/* Scales 2j and 2j + 1, each in the 16-bit lanes of one half: the byte goes to the upper half of a lane and is
- * shifted down with its sign. */
+/* Scales 2j and 2j + 1, each in the 16-bit lanes of one half: the byte goes to the upper half of a
+ * lane and is shifted down with its sign. */
 VEC_FN __m256i scale_lanes(__m256i scales, int j)
 {
     __m256i from = _mm256_inserti128_si256(_mm256_set1_epi16((short)((2 * j) << 8 | 0x80)),
@@ -13,8 +14,8 @@ VEC_FN __m256i scale_lanes(__m256i scales, int j)
     return _mm256_srai_epi16(_mm256_shuffle_epi8(scales, from), 8);
 }
 
-VEC_FN void tile_q6_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, int64_t n, int nr, int nc,
-                      vf *acc)
+VEC_FN void tile_q6_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride,
+                      int64_t n, int nr, int nc, vf *acc)
 {
     const __m256i low = _mm256_set1_epi8(15), two = _mm256_set1_epi8(0x30);
     (void)w_stride, (void)nr;
@@ -28,7 +29,8 @@ VEC_FN void tile_q6_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_
         VEC_UNROLL for (int c = 0; c < nc; c++) sum[c] = _mm256_setzero_si256();
         VEC_UNROLL for (int h = 0; h < 2; h++)
         {
-            __m256i l0 = vi_load(b->ql + 64 * h), l1 = vi_load(b->ql + 64 * h + 32), qh = vi_load(b->qh + 32 * h);
+            __m256i l0 = vi_load(b->ql + 64 * h), l1 = vi_load(b->ql + 64 * h + 32),
+                    qh = vi_load(b->qh + 32 * h);
             VEC_UNROLL for (int k = 0; k < 4; k++)
             {
                 __m256i l = k & 1 ? l1 : l0;

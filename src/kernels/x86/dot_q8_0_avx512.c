@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * dot_q8_0_avx512.c - weights in blocks of 32 (Q8_0, Q5_0, Q4_0, IQ4_NL) times Q8_0 activations.
- * Layout: two blocks a vector, the lower half under the first scale. The unsigned operand is |w|; its sign goes to
- * the activations. An odd last block fills half a vector, the rest is zero.
+ * Layout: two blocks a vector, the lower half under the first scale. The unsigned operand is |w|;
+ * its sign goes to the activations. An odd last block fills half a vector, the rest is zero.
  * Thread: any, pure.   See: gemm.inc */
 #include "kernels/x86/vec_int_avx512.h"
 
@@ -11,7 +11,8 @@ VEC_FN vf scale_pair(const uint8_t *b0, const uint8_t *b1)
     uint16_t h0, h1 = 0;
     memcpy(&h0, b0, sizeof(h0));
     if (b1) memcpy(&h1, b1, sizeof(h1));
-    __m256i h = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi16((short)h0)), _mm_set1_epi16((short)h1), 1);
+    __m256i h = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi16((short)h0)),
+                                        _mm_set1_epi16((short)h1), 1);
     return _mm512_cvtph_ps(h);
 }
 VEC_FN __m256i two16(const uint8_t *p0, const uint8_t *p1)
@@ -44,39 +45,40 @@ VEC_FN __m512i pair_q5_0(const uint8_t *b0, const uint8_t *b1)
 VEC_FN __m512i pair_iq4_nl(const uint8_t *b0, const uint8_t *b1)
 {
     const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)glim_iq4_nl_values);
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), vi_nibbles16(two16(b0 + 2, b1 ? b1 + 2 : NULL)));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values),
+                               vi_nibbles16(two16(b0 + 2, b1 ? b1 + 2 : NULL)));
 }
 
 #define N_X sizeof(glim_block_q8_0)
 
-#define SMALL_STEP(type, b1, x1)                                                                                      \
-    do {                                                                                                              \
-        __m512i v = pair_##type(w, b1);                                                                               \
-        __m512i u = _mm512_abs_epi8(v);                                                                               \
-        __mmask64 neg = _mm512_movepi8_mask(v);                                                                       \
-        vf dw = scale_pair(w, b1);                                                                                    \
-        VEC_UNROLL for (int c = 0; c < nc; c++)                                                                       \
-        {                                                                                                             \
-            const uint8_t *a = x + (size_t)c * x_stride;                                                              \
-            __m512i s = pair_q8_0(a, x1);                                                                             \
-            s = _mm512_mask_sub_epi8(s, neg, _mm512_setzero_si512(), s);                                              \
-            vf p = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_setzero_si512(), u, s));                             \
-            acc[c] = vf_fma(p, vf_mul(dw, scale_pair(a, x1)), acc[c]);                                                \
-        }                                                                                                             \
+#define SMALL_STEP(type, b1, x1)                                                                   \
+    do {                                                                                           \
+        __m512i v = pair_##type(w, b1);                                                            \
+        __m512i u = _mm512_abs_epi8(v);                                                            \
+        __mmask64 neg = _mm512_movepi8_mask(v);                                                    \
+        vf dw = scale_pair(w, b1);                                                                 \
+        VEC_UNROLL for (int c = 0; c < nc; c++)                                                    \
+        {                                                                                          \
+            const uint8_t *a = x + (size_t)c * x_stride;                                           \
+            __m512i s = pair_q8_0(a, x1);                                                          \
+            s = _mm512_mask_sub_epi8(s, neg, _mm512_setzero_si512(), s);                           \
+            vf p = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_setzero_si512(), u, s));          \
+            acc[c] = vf_fma(p, vf_mul(dw, scale_pair(a, x1)), acc[c]);                             \
+        }                                                                                          \
     } while (0)
 
-#define SMALL(type)                                                                                                   \
-    VEC_FN void tile_##type(const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, int64_t n, int nr,  \
-                            int nc, vf *acc)                                                                          \
-    {                                                                                                                 \
-        (void)w_stride, (void)nr;                                                                                     \
-        VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();                                                   \
-        for (; n >= 2 * GLIM_QK; n -= 2 * GLIM_QK) {                                                                  \
-            SMALL_STEP(type, w + sizeof(glim_block_##type), a + N_X);                                                 \
-            w += 2 * sizeof(glim_block_##type);                                                                       \
-            x += 2 * N_X;                                                                                             \
-        }                                                                                                             \
-        if (n > 0) SMALL_STEP(type, NULL, NULL);                                                                      \
+#define SMALL(type)                                                                                \
+    VEC_FN void tile_##type(const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride,  \
+                            int64_t n, int nr, int nc, vf *acc)                                    \
+    {                                                                                              \
+        (void)w_stride, (void)nr;                                                                  \
+        VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();                                \
+        for (; n >= 2 * GLIM_QK; n -= 2 * GLIM_QK) {                                               \
+            SMALL_STEP(type, w + sizeof(glim_block_##type), a + N_X);                              \
+            w += 2 * sizeof(glim_block_##type);                                                    \
+            x += 2 * N_X;                                                                          \
+        }                                                                                          \
+        if (n > 0) SMALL_STEP(type, NULL, NULL);                                                   \
     }
 
 SMALL(q8_0)

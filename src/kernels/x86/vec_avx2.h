@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * vec_avx2.h - eight floats at a time: the names that elem.inc, attn.inc and dot_float.inc are written in.
+ * vec_avx2.h - eight floats at a time: the names that elem.inc, attn.inc and dot_float.inc are
+ * written in.
  * Owns: everything here is static, so that no wide instruction leaves this level's library.
- * Layout: vf_load_n and vf_store_n touch only the first k elements (0 <= k <= VF_N), the rest reads as 0. */
+ * Layout: vf_load_n and vf_store_n touch only the first k elements (0 <= k <= VF_N), the rest
+ * reads as 0. */
 #ifndef GLIM_KERNELS_VEC_AVX2_H
 #define GLIM_KERNELS_VEC_AVX2_H
 
@@ -15,17 +17,47 @@
 #define VF_N 8
 typedef __m256 vf;
 
-VEC_FN vf vf_zero(void) { return _mm256_setzero_ps(); }
-VEC_FN vf vf_set1(float a) { return _mm256_set1_ps(a); }
-VEC_FN vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
-VEC_FN vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
-VEC_FN vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
-VEC_FN vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
-VEC_FN vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }   /* a * b + c */
-VEC_FN vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); } /* c - a * b */
+VEC_FN vf vf_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+VEC_FN vf vf_set1(float a)
+{
+    return _mm256_set1_ps(a);
+}
+VEC_FN vf vf_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+VEC_FN vf vf_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+VEC_FN vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+VEC_FN vf vf_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+VEC_FN vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+} /* a * b + c */
+VEC_FN vf vf_fnma(vf a, vf b, vf c)
+{
+    return _mm256_fnmadd_ps(a, b, c);
+} /* c - a * b */
 /* Both give b where either is NaN. */
-VEC_FN vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
-VEC_FN vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
+VEC_FN vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+VEC_FN vf vf_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
 
 /* Sliding window: k ones, then zeros. */
 static const int32_t vec_mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -34,13 +66,22 @@ VEC_FN __m256i vf_mask(int64_t k)
     return _mm256_loadu_si256((const __m256i *)(vec_mask + 8 - k));
 }
 
-VEC_FN vf vf_load(const void *p) { return _mm256_loadu_ps((const float *)p); }
+VEC_FN vf vf_load(const void *p)
+{
+    return _mm256_loadu_ps((const float *)p);
+}
 VEC_FN vf vf_load_n(const void *p, int64_t k)
 {
     return _mm256_maskload_ps((const float *)p, vf_mask(k));
 }
-VEC_FN void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
-VEC_FN void vf_store_n(float *p, vf a, int64_t k) { _mm256_maskstore_ps(p, vf_mask(k), a); }
+VEC_FN void vf_store(float *p, vf a)
+{
+    _mm256_storeu_ps(p, a);
+}
+VEC_FN void vf_store_n(float *p, vf a, int64_t k)
+{
+    _mm256_maskstore_ps(p, vf_mask(k), a);
+}
 
 /* Sixteen-bit halves have no masked load here: the tail goes through the stack. */
 VEC_FN __m128i vec_load16_n(const void *p, int64_t k)
@@ -56,15 +97,30 @@ VEC_FN void vec_store16_n(void *p, __m128i a, int64_t k)
     memcpy(p, tmp, (size_t)k * sizeof(*tmp));
 }
 
-VEC_FN vf vf_from_f16(__m128i h) { return _mm256_cvtph_ps(h); }
+VEC_FN vf vf_from_f16(__m128i h)
+{
+    return _mm256_cvtph_ps(h);
+}
 VEC_FN vf vf_from_bf16(__m128i h)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
-VEC_FN vf vf_load_f16(const void *p) { return vf_from_f16(_mm_loadu_si128((const __m128i *)p)); }
-VEC_FN vf vf_load_f16_n(const void *p, int64_t k) { return vf_from_f16(vec_load16_n(p, k)); }
-VEC_FN vf vf_load_bf16(const void *p) { return vf_from_bf16(_mm_loadu_si128((const __m128i *)p)); }
-VEC_FN vf vf_load_bf16_n(const void *p, int64_t k) { return vf_from_bf16(vec_load16_n(p, k)); }
+VEC_FN vf vf_load_f16(const void *p)
+{
+    return vf_from_f16(_mm_loadu_si128((const __m128i *)p));
+}
+VEC_FN vf vf_load_f16_n(const void *p, int64_t k)
+{
+    return vf_from_f16(vec_load16_n(p, k));
+}
+VEC_FN vf vf_load_bf16(const void *p)
+{
+    return vf_from_bf16(_mm_loadu_si128((const __m128i *)p));
+}
+VEC_FN vf vf_load_bf16_n(const void *p, int64_t k)
+{
+    return vf_from_bf16(vec_load16_n(p, k));
+}
 
 VEC_FN __m128i vec_to_f16(vf a)
 {
@@ -81,17 +137,44 @@ VEC_FN __m128i vec_to_bf16(vf a)
     r = _mm256_srli_epi32(r, 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
 }
-VEC_FN void vf_store_f16(void *p, vf a) { _mm_storeu_si128((__m128i *)p, vec_to_f16(a)); }
-VEC_FN void vf_store_f16_n(void *p, vf a, int64_t k) { vec_store16_n(p, vec_to_f16(a), k); }
-VEC_FN void vf_store_bf16(void *p, vf a) { _mm_storeu_si128((__m128i *)p, vec_to_bf16(a)); }
-VEC_FN void vf_store_bf16_n(void *p, vf a, int64_t k) { vec_store16_n(p, vec_to_bf16(a), k); }
+VEC_FN void vf_store_f16(void *p, vf a)
+{
+    _mm_storeu_si128((__m128i *)p, vec_to_f16(a));
+}
+VEC_FN void vf_store_f16_n(void *p, vf a, int64_t k)
+{
+    vec_store16_n(p, vec_to_f16(a), k);
+}
+VEC_FN void vf_store_bf16(void *p, vf a)
+{
+    _mm_storeu_si128((__m128i *)p, vec_to_bf16(a));
+}
+VEC_FN void vf_store_bf16_n(void *p, vf a, int64_t k)
+{
+    vec_store16_n(p, vec_to_bf16(a), k);
+}
 
-VEC_FN vf vf_even(vf a) { return _mm256_moveldup_ps(a); } /* 0 0 2 2 ... */
-VEC_FN vf vf_odd(vf a) { return _mm256_movehdup_ps(a); }  /* 1 1 3 3 ... */
-VEC_FN vf vf_swap(vf a) { return _mm256_permute_ps(a, 0xb1); }
-VEC_FN vf vf_fmaddsub(vf a, vf b, vf c) { return _mm256_fmaddsub_ps(a, b, c); } /* even: -, odd: + */
+VEC_FN vf vf_even(vf a)
+{
+    return _mm256_moveldup_ps(a);
+} /* 0 0 2 2 ... */
+VEC_FN vf vf_odd(vf a)
+{
+    return _mm256_movehdup_ps(a);
+} /* 1 1 3 3 ... */
+VEC_FN vf vf_swap(vf a)
+{
+    return _mm256_permute_ps(a, 0xb1);
+}
+VEC_FN vf vf_fmaddsub(vf a, vf b, vf c)
+{
+    return _mm256_fmaddsub_ps(a, b, c);
+} /* even: -, odd: + */
 
-VEC_FN __m128 vf_low(vf a) { return _mm256_castps256_ps128(a); }
+VEC_FN __m128 vf_low(vf a)
+{
+    return _mm256_castps256_ps128(a);
+}
 /* Sums of four vectors at once, each by the same fixed tree. */
 VEC_FN __m128 vf_sum4(vf a, vf b, vf c, vf d)
 {
@@ -120,7 +203,10 @@ VEC_FN void vf_sumsq(vf a, __m256d acc[2])
     acc[1] = _mm256_fmadd_pd(hi, hi, acc[1]);
 }
 typedef __m256d vd;
-VEC_FN vd vd_zero(void) { return _mm256_setzero_pd(); }
+VEC_FN vd vd_zero(void)
+{
+    return _mm256_setzero_pd();
+}
 VEC_FN double vd_sum2(const vd acc[2])
 {
     __m256d s = _mm256_add_pd(acc[0], acc[1]);
@@ -128,7 +214,8 @@ VEC_FN double vd_sum2(const vd acc[2])
     return _mm_cvtsd_f64(t) + _mm_cvtsd_f64(_mm_unpackhi_pd(t, t));
 }
 
-/* a * 2^n for whole n in [-300, 300], in two steps so that subnormals and infinity come out right. */
+/* a * 2^n for whole n in [-300, 300], in two steps so that subnormals and infinity come out right.
+ */
 VEC_FN vf vf_scale2(vf a, vf n)
 {
     __m256i i = _mm256_cvtps_epi32(n);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * vec_avx512.h - sixteen floats at a time: the names that elem.inc, attn.inc and dot_float.inc are written in.
+ * vec_avx512.h - sixteen floats at a time: the names that elem.inc, attn.inc and dot_float.inc
+ * are written in.
  * Owns: everything here is static, so that no wide instruction leaves this level's library.
- * Layout: vf_load_n and vf_store_n touch only the first k elements (0 <= k <= VF_N), the rest reads as 0. */
+ * Layout: vf_load_n and vf_store_n touch only the first k elements (0 <= k <= VF_N), the rest
+ * reads as 0. */
 #ifndef GLIM_KERNELS_VEC_AVX512_H
 #define GLIM_KERNELS_VEC_AVX512_H
 
@@ -15,46 +17,109 @@
 #define VF_N 16
 typedef __m512 vf;
 
-VEC_FN vf vf_zero(void) { return _mm512_setzero_ps(); }
-VEC_FN vf vf_set1(float a) { return _mm512_set1_ps(a); }
-VEC_FN vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
-VEC_FN vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
-VEC_FN vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
-VEC_FN vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
-VEC_FN vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }   /* a * b + c */
-VEC_FN vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); } /* c - a * b */
+VEC_FN vf vf_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+VEC_FN vf vf_set1(float a)
+{
+    return _mm512_set1_ps(a);
+}
+VEC_FN vf vf_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+VEC_FN vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+VEC_FN vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+VEC_FN vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+VEC_FN vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+} /* a * b + c */
+VEC_FN vf vf_fnma(vf a, vf b, vf c)
+{
+    return _mm512_fnmadd_ps(a, b, c);
+} /* c - a * b */
 /* Both give b where either is NaN. */
-VEC_FN vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
-VEC_FN vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+VEC_FN vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+VEC_FN vf vf_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
 
-VEC_FN __mmask16 vf_mask(int64_t k) { return (__mmask16)((1u << k) - 1u); }
+VEC_FN __mmask16 vf_mask(int64_t k)
+{
+    return (__mmask16)((1u << k) - 1u);
+}
 
-VEC_FN vf vf_load(const void *p) { return _mm512_loadu_ps(p); }
-VEC_FN vf vf_load_n(const void *p, int64_t k) { return _mm512_maskz_loadu_ps(vf_mask(k), p); }
-VEC_FN void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
-VEC_FN void vf_store_n(float *p, vf a, int64_t k) { _mm512_mask_storeu_ps(p, vf_mask(k), a); }
+VEC_FN vf vf_load(const void *p)
+{
+    return _mm512_loadu_ps(p);
+}
+VEC_FN vf vf_load_n(const void *p, int64_t k)
+{
+    return _mm512_maskz_loadu_ps(vf_mask(k), p);
+}
+VEC_FN void vf_store(float *p, vf a)
+{
+    _mm512_storeu_ps(p, a);
+}
+VEC_FN void vf_store_n(float *p, vf a, int64_t k)
+{
+    _mm512_mask_storeu_ps(p, vf_mask(k), a);
+}
 
-VEC_FN __m256i vec_load16(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+VEC_FN __m256i vec_load16(const void *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
 VEC_FN __m256i vec_load16_n(const void *p, int64_t k)
 {
     return _mm256_maskz_loadu_epi16(vf_mask(k), p);
 }
-VEC_FN vf vf_from_f16(__m256i h) { return _mm512_cvtph_ps(h); }
+VEC_FN vf vf_from_f16(__m256i h)
+{
+    return _mm512_cvtph_ps(h);
+}
 VEC_FN vf vf_from_bf16(__m256i h)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
-VEC_FN vf vf_load_f16(const void *p) { return vf_from_f16(vec_load16(p)); }
-VEC_FN vf vf_load_f16_n(const void *p, int64_t k) { return vf_from_f16(vec_load16_n(p, k)); }
-VEC_FN vf vf_load_bf16(const void *p) { return vf_from_bf16(vec_load16(p)); }
-VEC_FN vf vf_load_bf16_n(const void *p, int64_t k) { return vf_from_bf16(vec_load16_n(p, k)); }
+VEC_FN vf vf_load_f16(const void *p)
+{
+    return vf_from_f16(vec_load16(p));
+}
+VEC_FN vf vf_load_f16_n(const void *p, int64_t k)
+{
+    return vf_from_f16(vec_load16_n(p, k));
+}
+VEC_FN vf vf_load_bf16(const void *p)
+{
+    return vf_from_bf16(vec_load16(p));
+}
+VEC_FN vf vf_load_bf16_n(const void *p, int64_t k)
+{
+    return vf_from_bf16(vec_load16_n(p, k));
+}
 
 VEC_FN __m256i vec_to_f16(vf a)
 {
     return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-/* Nearest even in integers, NaN made quiet: bit for bit as glim_f32_to_bf16(). The conversion instruction of
- * the BF16 extension takes subnormals for zero, so it is no use here. */
+/* Nearest even in integers, NaN made quiet: bit for bit as glim_f32_to_bf16(). The conversion
+ * instruction of the BF16 extension takes subnormals for zero, so it is no use here. */
 VEC_FN __m256i vec_to_bf16(vf a)
 {
     __m512i u = _mm512_castps_si512(a);
@@ -64,23 +129,44 @@ VEC_FN __m256i vec_to_bf16(vf a)
     r = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16));
 }
-VEC_FN void vf_store_f16(void *p, vf a) { _mm256_storeu_si256((__m256i *)p, vec_to_f16(a)); }
+VEC_FN void vf_store_f16(void *p, vf a)
+{
+    _mm256_storeu_si256((__m256i *)p, vec_to_f16(a));
+}
 VEC_FN void vf_store_f16_n(void *p, vf a, int64_t k)
 {
     _mm256_mask_storeu_epi16(p, vf_mask(k), vec_to_f16(a));
 }
-VEC_FN void vf_store_bf16(void *p, vf a) { _mm256_storeu_si256((__m256i *)p, vec_to_bf16(a)); }
+VEC_FN void vf_store_bf16(void *p, vf a)
+{
+    _mm256_storeu_si256((__m256i *)p, vec_to_bf16(a));
+}
 VEC_FN void vf_store_bf16_n(void *p, vf a, int64_t k)
 {
     _mm256_mask_storeu_epi16(p, vf_mask(k), vec_to_bf16(a));
 }
 
-VEC_FN vf vf_even(vf a) { return _mm512_moveldup_ps(a); } /* 0 0 2 2 ... */
-VEC_FN vf vf_odd(vf a) { return _mm512_movehdup_ps(a); }  /* 1 1 3 3 ... */
-VEC_FN vf vf_swap(vf a) { return _mm512_permute_ps(a, 0xb1); }
-VEC_FN vf vf_fmaddsub(vf a, vf b, vf c) { return _mm512_fmaddsub_ps(a, b, c); } /* even: -, odd: + */
+VEC_FN vf vf_even(vf a)
+{
+    return _mm512_moveldup_ps(a);
+} /* 0 0 2 2 ... */
+VEC_FN vf vf_odd(vf a)
+{
+    return _mm512_movehdup_ps(a);
+} /* 1 1 3 3 ... */
+VEC_FN vf vf_swap(vf a)
+{
+    return _mm512_permute_ps(a, 0xb1);
+}
+VEC_FN vf vf_fmaddsub(vf a, vf b, vf c)
+{
+    return _mm512_fmaddsub_ps(a, b, c);
+} /* even: -, odd: + */
 
-VEC_FN __m128 vf_low(vf a) { return _mm512_castps512_ps128(a); }
+VEC_FN __m128 vf_low(vf a)
+{
+    return _mm512_castps512_ps128(a);
+}
 /* Sums of four vectors at once, each by the same fixed tree. */
 VEC_FN __m128 vf_sum4(vf a, vf b, vf c, vf d)
 {
@@ -90,8 +176,8 @@ VEC_FN __m128 vf_sum4(vf a, vf b, vf c, vf d)
     vf s = vf_add(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
     s = vf_add(s, _mm512_permute_ps(s, 0x4e));
     s = vf_add(s, _mm512_permute_ps(s, 0xb1));
-    return _mm512_castps512_ps128(
-        _mm512_maskz_permutexvar_ps(0xf, _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), s));
+    return _mm512_castps512_ps128(_mm512_maskz_permutexvar_ps(
+        0xf, _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), s));
 }
 /* NaN never enters: callers keep it out by the order of vf_max's operands. */
 VEC_FN float vf_hmax(vf a)
@@ -103,7 +189,10 @@ VEC_FN float vf_hmax(vf a)
     return _mm512_cvtss_f32(m);
 }
 typedef __m512d vd;
-VEC_FN vd vd_zero(void) { return _mm512_setzero_pd(); }
+VEC_FN vd vd_zero(void)
+{
+    return _mm512_setzero_pd();
+}
 /* acc[0..1] += the squares of a, in double. */
 VEC_FN void vf_sumsq(vf a, vd acc[2])
 {
@@ -117,7 +206,10 @@ VEC_FN double vd_sum2(const vd acc[2])
     return _mm512_reduce_add_pd(_mm512_add_pd(acc[0], acc[1]));
 }
 
-VEC_FN vf vf_scale2(vf a, vf n) { return _mm512_scalef_ps(a, n); } /* a * 2^n */
+VEC_FN vf vf_scale2(vf a, vf n)
+{
+    return _mm512_scalef_ps(a, n);
+} /* a * 2^n */
 VEC_FN vf vf_round(vf a)
 {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * vec_exp.h - e^x over whichever shim includes it; 1 ulp in the normal range.
- * Source: argument reduction by multiples of ln 2 in two parts (Cody & Waite 1980), then the Taylor series:
- * |r| <= ln(2)/2 leaves 5e-9 after the seventh power, a tenth of an ulp. */
+ * Source: argument reduction by multiples of ln 2 in two parts (Cody & Waite 1980), then the
+ * Taylor series: |r| <= ln(2)/2 leaves 5e-9 after the seventh power, a tenth of an ulp. */
 
 /* 0 for -inf and below -104, +inf above 88.7, NaN for NaN. */
 VEC_FN vf vf_exp(vf x)
 {
-    /* NaN passes both, being the second operand. The bounds lie past the ends of the range of floats. */
+    /* NaN passes both, being the second operand. The bounds lie past the ends of the range of
+     * floats. */
     x = vf_max(vf_set1(-120.0f), x);
     x = vf_min(vf_set1(120.0f), x);
     vf n = vf_round(vf_mul(x, vf_set1(0x1.715476p+0f)));
