@@ -12,10 +12,6 @@
 /* Heads that share one pass over the cached rows. Small enough to give two threads work at one
  * token, large enough to reuse each row once it is in the first-level cache. */
 #define HEAD_GROUP 5
-/* Queries of one piece of expanded work. Keys of a page are made anew for each piece: 448 x 512
- * multiplications a key against 512 a pair, so 256 queries keep the overhead below the attention
- * itself. */
-#define QUERY_BLOCK 256
 
 static void finish_row(float *out, const float *acc, float l, int64_t n)
 {
@@ -110,7 +106,7 @@ typedef struct expanded_job {
     const glim_kv_view *kv;
     const float *q;
     float *out;
-    int64_t pos0, n_tok, n_block;
+    int64_t pos0, n_tok, block;
     uint8_t *scratch; /* a part for each thread */
     size_t scratch_bytes;
 } expanded_job;
@@ -129,10 +125,11 @@ static size_t line(size_t n)
     return (n + GLIM_CACHE_LINE - 1) & ~(size_t)(GLIM_CACHE_LINE - 1);
 }
 
-/* Cuts a thread's scratch into a tile; with base NULL only the size is computed. */
-static size_t cut_tile(const glim_mla *a, uint8_t *base, tile *t)
+/* Cuts a thread's scratch into a tile for n_query queries; with base NULL only the size is
+ * computed. */
+static size_t cut_tile(const glim_mla *a, int64_t n_query, uint8_t *base, tile *t)
 {
-    int64_t n_block = QUERY_BLOCK, n_k = a->n_nope + a->n_rot;
+    int64_t n_k = a->n_nope + a->n_rot;
     size_t at = 0;
     const size_t size[] = {
         (size_t)(GLIM_KV_PAGE * (a->n_latent + a->n_rot)) * sizeof(float),
@@ -140,9 +137,9 @@ static size_t cut_tile(const glim_mla *a, uint8_t *base, tile *t)
         (size_t)(GLIM_KV_PAGE * a->n_v) * sizeof(float),
         (size_t)(a->n_nope * a->n_latent) * sizeof(float),
         (size_t)GLIM_KV_PAGE * line((size_t)a->n_latent * sizeof(float) + 64),
-        (size_t)n_block * sizeof(float),
-        (size_t)n_block * sizeof(float),
-        (size_t)(n_block * a->n_v) * sizeof(float),
+        (size_t)n_query * sizeof(float),
+        (size_t)n_query * sizeof(float),
+        (size_t)(n_query * a->n_v) * sizeof(float),
     };
     uint8_t *part[GLIM_COUNT(size)];
     for (size_t i = 0; i < GLIM_COUNT(size); i++) {
@@ -223,11 +220,20 @@ static void expanded_pieces(void *arg, int64_t begin, int64_t end, int i_thread)
 {
     const expanded_job *j = arg;
     tile t;
-    cut_tile(j->a, j->scratch + (size_t)i_thread * j->scratch_bytes, &t);
+    cut_tile(j->a, j->block, j->scratch + (size_t)i_thread * j->scratch_bytes, &t);
     for (int64_t i = begin; i < end; i++) {
-        int64_t q0 = i / j->a->n_head * QUERY_BLOCK;
-        expanded_piece(j, i % j->a->n_head, q0, GLIM_MIN(QUERY_BLOCK, j->n_tok - q0), &t);
+        int64_t q0 = i / j->a->n_head * j->block;
+        expanded_piece(j, i % j->a->n_head, q0, GLIM_MIN(j->block, j->n_tok - q0), &t);
     }
+}
+
+/* Queries of one piece: all of the chunk, because each piece makes the keys anew; fewer only where
+ * there are more threads than heads. A query's sums do not depend on it. */
+static int64_t query_block(const glim_mla *a, int64_t n_tok, int n_thread)
+{
+    int64_t n_block = (n_thread + a->n_head - 1) / a->n_head,
+            block = (n_tok + n_block - 1) / n_block;
+    return GLIM_MIN((block + GLIM_KV_PAGE - 1) / GLIM_KV_PAGE * GLIM_KV_PAGE, n_tok);
 }
 
 glim_err glim_op_mla_expanded(glim_ops *o, const glim_mla *a, const glim_kv_view *kv,
@@ -235,11 +241,11 @@ glim_err glim_op_mla_expanded(glim_ops *o, const glim_mla *a, const glim_kv_view
 {
     glim_mark mark = glim_arena_mark(o->step);
     expanded_job j = {.o = o, .a = a, .kv = kv, .q = q, .out = out, .pos0 = pos0, .n_tok = n_tok};
-    j.n_block = (n_tok + QUERY_BLOCK - 1) / QUERY_BLOCK;
-    j.scratch_bytes = cut_tile(a, NULL, NULL);
+    j.block = query_block(a, n_tok, glim_pool_size(o->pool));
+    j.scratch_bytes = cut_tile(a, j.block, NULL, NULL);
     j.scratch = glim_arena_array(o->step, (size_t)glim_pool_size(o->pool), j.scratch_bytes);
     if (!j.scratch) return GLIM_E_INTERNAL;
-    glim_pool_run(o->pool, j.n_block * a->n_head, 1, expanded_pieces, &j);
+    glim_pool_run(o->pool, (n_tok + j.block - 1) / j.block * a->n_head, 1, expanded_pieces, &j);
     glim_arena_rewind(o->step, mark);
     return GLIM_OK;
 }
@@ -249,13 +255,13 @@ glim_err glim_op_mla_expanded(glim_ops *o, const glim_mla *a, const glim_kv_view
 
 bool glim_op_mla_prefers_expanded(const glim_mla *a, int64_t pos0, int64_t n_tok)
 {
-    /* Multiplications a head; each query sees pos0 + half of the chunk on average. */
+    /* Multiplications a head; each query sees pos0 + half of the chunk on average. The number of
+     * threads stays out of it: it must not change a result. */
     double keys = (double)pos0 + (double)n_tok / 2, n = (double)n_tok;
     double per_row = (double)(a->n_nope + a->n_v) * (double)a->n_latent;
     double absorbed = n * per_row + n * keys * (double)(2 * a->n_latent + a->n_rot);
-    double n_block = (double)((n_tok + QUERY_BLOCK - 1) / QUERY_BLOCK);
     double expanded =
-        ((double)pos0 + n) * n_block * per_row + n * keys * (double)(a->n_nope + a->n_rot + a->n_v);
+        ((double)pos0 + n) * per_row + n * keys * (double)(a->n_nope + a->n_rot + a->n_v);
     return expanded < absorbed;
 }
 
@@ -265,6 +271,6 @@ size_t glim_op_mla_scratch(const glim_mla *a, int64_t n_tok, int n_thread)
     size_t absorbed = line(n_row * (size_t)(a->n_latent + a->n_rot) * sizeof(float)) +
                       line(n_row * (size_t)a->n_latent * sizeof(float)) +
                       glim_op_matmul_scratch(GLIM_MAX(a->n_nope, a->n_latent), n_tok * a->n_head);
-    size_t expanded = (size_t)n_thread * cut_tile(a, NULL, NULL);
+    size_t expanded = (size_t)n_thread * cut_tile(a, query_block(a, n_tok, n_thread), NULL, NULL);
     return GLIM_MAX(absorbed, expanded) + 4 * GLIM_CACHE_LINE;
 }
