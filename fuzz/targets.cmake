@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 # One target per parser or property; each is fuzz/<name>.c with seeds in fuzz/seed/<name>/.
 set(GLIM_FUZZ_TARGETS
+    gguf
     json
     openai_chat
+    safetensors
 )
