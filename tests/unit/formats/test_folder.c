@@ -151,7 +151,7 @@ static void contents(void **state)
             fail_nth hook;
             fail_nth_begin(&hook, nth);
             glim_err rc = glim_modelfile_open(t.path, 0, &f, &e);
-            fail_nth_end();
+            (void)fail_nth_end(&hook);
             if (!rc) break;
             if (rc != GLIM_E_NOMEM || nth > 1000) fail_msg("%s", e.msg);
         }
