@@ -39,7 +39,7 @@ void *glim_alloc_aligned(size_t align, size_t n); /* align: power of two; end wi
 void glim_free(void *p);                          /* NULL is fine */
 #define glim_new0(type) ((type *)glim_alloc0(sizeof(type)))
 
-/* Fault injection for tests: fn returns true to let the allocation fail. NULL removes it.
+/* Fault injection for tests: fn returns false to make the allocation fail. NULL removes it.
  * Set before other threads start. */
 void glim_alloc_set_hook(bool (*fn)(void *user, size_t n), void *user);
 /* Number of allocations so far; a decode step asserts that it does not change. Thread: any. */

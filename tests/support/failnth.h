@@ -22,10 +22,14 @@ static inline void fail_nth_begin(fail_nth *f, int64_t n)
     glim_alloc_set_hook(fail_nth_hook, f);
 }
 
-/* True when an allocation was made to fail. */
-static inline bool fail_nth_end(fail_nth *f)
+static inline void fail_nth_end(void)
 {
     glim_alloc_set_hook(NULL, NULL);
+}
+
+/* True when an allocation was made to fail. */
+static inline bool fail_nth_hit(const fail_nth *f)
+{
     return f->left < 0;
 }
 
