@@ -4,5 +4,7 @@ set(GLIM_FUZZ_TARGETS
     gguf
     json
     openai_chat
+    parser
     safetensors
+    template
 )

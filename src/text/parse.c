@@ -12,7 +12,7 @@
 /* ---- tags ------------------------------------------------------------------------------------ */
 
 static const glim_str tag_text[N_TAG] = {
-    {"<think>", 7},   {"</think>", 8},   {"<tool_call>", 11}, {"</tool_call>", 12},
+    {"<think>", 7},   {"</think>", 8},    {"<tool_call>", 11}, {"</tool_call>", 12},
     {"<arg_key>", 9}, {"</arg_key>", 10}, {"<arg_value>", 11}, {"</arg_value>", 12}};
 
 int glim_tag_next(glim_tag_match *m, unsigned set, char c)
@@ -92,7 +92,8 @@ static void put_text(glim_parser *p, char c)
 
 static void put_texts(glim_parser *p, const char *text, size_t n)
 {
-    for (size_t i = 0; i < n; i++) put_text(p, text[i]);
+    for (size_t i = 0; i < n; i++)
+        put_text(p, text[i]);
 }
 
 static glim_err end_reasoning(glim_parser *p, glim_error *e)
@@ -103,7 +104,8 @@ static glim_err end_reasoning(glim_parser *p, glim_error *e)
     return rc;
 }
 
-/* ---- the machine ------------------------------------------------------------------------------ */
+/* ---- the machine ------------------------------------------------------------------------------
+ */
 
 static glim_err step(glim_parser *p, char c, glim_error *e);
 
@@ -180,12 +182,14 @@ static glim_err give_back(glim_parser *p, glim_error *e)
     /* Values may hold anything, calls too: none of it is looked at again. Only where all that
      * followed a call in the thought was swallowed by it may the thought have its end in there. */
     if (call->in_reasoning && p->given_up) {
-        for (size_t i = 0; i < call->raw.n && !rc; i++) rc = step_text(p, call->raw.p[i], e);
+        for (size_t i = 0; i < call->raw.n && !rc; i++)
+            rc = step_text(p, call->raw.p[i], e);
     } else {
         put_texts(p, call->raw.p, call->raw.n);
     }
     if (!rc && call->announced) rc = send_text(p, GLIM_EV_CALL_BROKEN, e);
-    for (size_t i = 0; i < held.n && !rc; i++) rc = step(p, held.text[i], e);
+    for (size_t i = 0; i < held.n && !rc; i++)
+        rc = step(p, held.text[i], e);
     return rc;
 }
 
@@ -206,14 +210,18 @@ static glim_err step_call(glim_parser *p, char c, glim_error *e)
 static glim_err step(glim_parser *p, char c, glim_error *e)
 {
     switch (p->state) {
-    case GLIM_PARSING_AUTO: return step_auto(p, c, e);
-    case GLIM_PARSING_CALL: return step_call(p, c, e);
-    case GLIM_PARSING_TEXT: break;
+    case GLIM_PARSING_AUTO:
+        return step_auto(p, c, e);
+    case GLIM_PARSING_CALL:
+        return step_call(p, c, e);
+    case GLIM_PARSING_TEXT:
+        break;
     }
     return step_text(p, c, e);
 }
 
-/* ---- the parser -------------------------------------------------------------------------------- */
+/* ---- the parser --------------------------------------------------------------------------------
+ */
 
 glim_err glim_parser_new(glim_parse_start start, const glim_tool *tools, size_t n_tool,
                          size_t max_bytes, glim_event_fn fn, void *user, glim_parser **out,
@@ -275,7 +283,8 @@ static glim_err refuse(const glim_parser *p, glim_error *e)
 static glim_err read_in(glim_parser *p, glim_error *e)
 {
     glim_err rc = GLIM_OK;
-    for (size_t i = 0; i < p->in.n && !rc; i++) rc = step(p, p->in.p[i], e);
+    for (size_t i = 0; i < p->in.n && !rc; i++)
+        rc = step(p, p->in.p[i], e);
     if (!rc) rc = glim_parse_flush(p, e);
     /* Buffers that failed with nothing to send since would go unnoticed. */
     if (!rc && (p->blanks.err || p->call.raw.err || p->call.json.err))

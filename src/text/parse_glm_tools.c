@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * parse_glm_tools.c - the inside of a call as GLM-4.5 to 4.7 write it.
- * Owns:   <tool_call>name<arg_key>key</arg_key><arg_value>value</arg_value>...</tool_call> and what is
- * forgiven in it: blanks between tags, a missing <arg_value>, a missing last </tool_call>.
- * Not here: text around calls (parse.c), the types of values (parse_schema.c).
- * Layout: a value ends at an </arg_value> that <arg_key>, </tool_call> or the end of the output
- * follows; every other tag in a value is part of it. A tag at the wrong place outside of values
- * ends the attempt there. Thread: that of the parser.
- * Fails:  NOMEM, CANCELLED.   See: tests/unit/text/test_parser.c */
+ * Owns:   <tool_call>name<arg_key>key</arg_key><arg_value>value</arg_value>...</tool_call> and what
+ * is forgiven in it: blanks between tags, a missing <arg_value>, a missing last </tool_call>. Not
+ * here: text around calls (parse.c), the types of values (parse_schema.c). Layout: a value ends at
+ * an </arg_value> that <arg_key>, </tool_call> or the end of the output follows; every other tag in
+ * a value is part of it. A tag at the wrong place outside of values ends the attempt there. Thread:
+ * that of the parser. Fails:  NOMEM, CANCELLED.   See: tests/unit/text/test_parser.c */
 #include "text/parse_priv.h"
 
 #include "text/uniclass_priv.h"
@@ -36,12 +35,15 @@ glim_err glim_call_begin(glim_parser *p, glim_error *e)
 
 static glim_str strip(glim_str s)
 {
-    while (s.n && glim_parse_blank(s.p[0])) s = glim_str_sub(s, 1, s.n);
-    while (s.n && glim_parse_blank(s.p[s.n - 1])) s.n--;
+    while (s.n && glim_parse_blank(s.p[0]))
+        s = glim_str_sub(s, 1, s.n);
+    while (s.n && glim_parse_blank(s.p[s.n - 1]))
+        s.n--;
     return s;
 }
 
-/* ---- events ------------------------------------------------------------------------------------ */
+/* ---- events ------------------------------------------------------------------------------------
+ */
 
 static glim_err announce(glim_parser *p, glim_error *e)
 {
@@ -119,7 +121,8 @@ static glim_err complete(glim_parser *p, glim_error *e)
     if (!c->announced) {
         rc = announce(p, e);
         p->reasoning = false; /* what came before is out, as what it was */
-        for (const glim_call_arg *a = c->first; a && !rc; a = a->next) rc = send_arg(p, a, e);
+        for (const glim_call_arg *a = c->first; a && !rc; a = a->next)
+            rc = send_arg(p, a, e);
     }
     if (!rc) rc = merge_keys(c, e);
     if (rc) return rc;
@@ -142,7 +145,8 @@ static glim_err complete(glim_parser *p, glim_error *e)
     return glim_parse_send(p, &ev, e);
 }
 
-/* ---- bytes --------------------------------------------------------------------------------------- */
+/* ---- bytes
+ * --------------------------------------------------------------------------------------- */
 
 /* The tag that c completed becomes part of raw. */
 static void take_tag(glim_call *c, char last)
@@ -269,7 +273,8 @@ static void back_to_value(glim_call *c, char byte)
     glim_tag_match held = c->match;
     c->match.n = 0;
     c->step = GLIM_CALL_VALUE;
-    for (size_t i = 0; i < held.n; i++) value_byte(c, held.text[i]);
+    for (size_t i = 0; i < held.n; i++)
+        value_byte(c, held.text[i]);
     value_byte(c, byte);
 }
 
@@ -322,19 +327,27 @@ glim_err glim_call_byte(glim_parser *p, char byte, glim_call_result *result, gli
     glim_call *c = &p->call;
     *result = GLIM_CALL_GOING;
     if (c->raw.err) return no_memory(e);
-    if (c->raw.n + c->match.n >= p->max_bytes) {
+    bool inside_char = ((unsigned char)byte & 0xc0) == 0x80;
+    if (c->raw.n + c->match.n >= p->max_bytes && !inside_char) {
         /* Its end may come, but it would not be seen whole: from here on all is text, lest the
-         * rest of a value be taken for calls. */
+         * rest of a value be taken for calls. Events hold whole characters, hence the wait. */
         p->given_up = true;
         *result = GLIM_CALL_NONE;
         return GLIM_OK;
     }
     switch (c->step) {
-    case GLIM_CALL_NAME: return name_step(p, byte, result, e);
-    case GLIM_CALL_KEY: return key_step(p, byte, result, e);
-    case GLIM_CALL_KEY_DONE: key_done_step(c, byte, result); break;
-    case GLIM_CALL_VALUE: value_byte(c, byte); break;
-    case GLIM_CALL_VALUE_DONE: return value_done_step(p, byte, result, e);
+    case GLIM_CALL_NAME:
+        return name_step(p, byte, result, e);
+    case GLIM_CALL_KEY:
+        return key_step(p, byte, result, e);
+    case GLIM_CALL_KEY_DONE:
+        key_done_step(c, byte, result);
+        break;
+    case GLIM_CALL_VALUE:
+        value_byte(c, byte);
+        break;
+    case GLIM_CALL_VALUE_DONE:
+        return value_done_step(p, byte, result, e);
     }
     return GLIM_OK;
 }

@@ -14,15 +14,17 @@ typedef struct glim_toolset glim_toolset;
 GLIM_MUST_USE glim_err glim_toolset_new(const glim_tool *tools, size_t n_tool, glim_toolset **out,
                                         glim_error *e);
 void glim_toolset_free(glim_toolset *t);
-/* Appends to out the value that raw stands for, as compact JSON: by the schema of the function's key,
- * or as JSON if it is JSON and as a string otherwise. Errors: NOMEM or LIMIT, as out has them. */
+/* Appends to out the value that raw stands for, as compact JSON: by the schema of the function's
+ * key, or as JSON if it is JSON and as a string otherwise. Errors: NOMEM or LIMIT, as out has them.
+ */
 GLIM_MUST_USE glim_err glim_toolset_value(const glim_toolset *t, glim_str function, glim_str key,
                                           glim_str raw, glim_arena *scratch, glim_buf *out);
 
-/* ---- tags ------------------------------------------------------------------------------------- */
+/* ---- tags -------------------------------------------------------------------------------------
+ */
 
-/* Every tag begins with '<' and holds no other, so a run of bytes that fails to be a tag never hides
- * the beginning of the next one. */
+/* Every tag begins with '<' and holds no other, so a run of bytes that fails to be a tag never
+ * hides the beginning of the next one. */
 enum {
     TAG_THINK = 1 << 0,
     TAG_THINK_END = 1 << 1,
@@ -42,8 +44,8 @@ typedef struct glim_tag_match {
     uint8_t n;
 } glim_tag_match;
 
-/* Reads c behind what m holds. 0: the beginning of one of set, c is in m now. Else m is as it was, and
- * the result is the tag that c completes, or -1 when it is none. */
+/* Reads c behind what m holds. 0: the beginning of one of set, c is in m now. Else m is as it was,
+ * and the result is the tag that c completes, or -1 when it is none. */
 int glim_tag_next(glim_tag_match *m, unsigned set, char c);
 /* True when what m holds is the beginning of that tag (also when it holds nothing). */
 bool glim_tag_begins(const glim_tag_match *m, unsigned tag);
@@ -73,22 +75,23 @@ typedef struct glim_call_arg {
 /* One call from its opening tag on. */
 typedef struct glim_call {
     glim_call_step step;
-    glim_buf raw;          /* all bytes from <tool_call> on, without those that match holds */
+    glim_buf raw; /* all bytes from <tool_call> on, without those that match holds */
     glim_tag_match match;
     size_t name_at, name_end, key_at, value_at, value_end; /* in raw */
-    size_t char_at;        /* in raw: where a character of the name began */
+    size_t char_at; /* in raw: where a character of the name began */
     size_t n_name_char;
-    bool in_reasoning;     /* began inside the thought: announced only when whole */
+    bool in_reasoning; /* began inside the thought: announced only when whole */
     bool announced;
-    size_t i_call;         /* of the announcement */
-    glim_str name, key;    /* in arena */
-    glim_arena *arena;     /* name, keys and values of this call */
+    size_t i_call;      /* of the announcement */
+    glim_str name, key; /* in arena */
+    glim_arena *arena;  /* name, keys and values of this call */
     glim_call_arg *first, *last;
     uint32_t n_arg;
-    glim_buf json;         /* a value, or all arguments, on the way out */
+    glim_buf json; /* a value, or all arguments, on the way out */
 } glim_call;
 
-/* ---- parse.c ------------------------------------------------------------------------------------ */
+/* ---- parse.c ------------------------------------------------------------------------------------
+ */
 
 typedef enum glim_parse_state {
     GLIM_PARSING_AUTO,
@@ -98,21 +101,21 @@ typedef enum glim_parse_state {
 
 struct glim_parser {
     glim_parse_state state;
-    bool reasoning;        /* text is thought, also while a call that began there goes on */
-    bool skip_newlines;    /* at the beginning of the thought, right after </think> */
-    bool at_start;         /* nothing but newlines yet: an opening <think> is dropped */
-    bool given_up;         /* a call outgrew max_bytes: what follows is text */
+    bool reasoning;     /* text is thought, also while a call that began there goes on */
+    bool skip_newlines; /* at the beginning of the thought, right after </think> */
+    bool at_start;      /* nothing but newlines yet: an opening <think> is dropped */
+    bool given_up;      /* a call outgrew max_bytes: what follows is text */
     bool finished;
-    glim_err failed;       /* CANCELLED when the callback said no; stays */
-    glim_toolset *tools;   /* NULL: nothing is a call */
+    glim_err failed;     /* CANCELLED when the callback said no; stays */
+    glim_toolset *tools; /* NULL: nothing is a call */
     size_t max_bytes;
     size_t n_call, n_announced; /* whole ones; all that got an index */
     glim_event_fn fn;
     void *user;
     glim_detok utf8;
-    glim_buf in;           /* of one feed, whole characters */
-    glim_buf out;          /* text to be sent, of the kind that reasoning says */
-    glim_buf blanks;       /* may have to be dropped */
+    glim_buf in;     /* of one feed, whole characters */
+    glim_buf out;    /* text to be sent, of the kind that reasoning says */
+    glim_buf blanks; /* may have to be dropped */
     glim_tag_match match;
     glim_call call;
     glim_arena *scratch;
@@ -124,7 +127,8 @@ GLIM_MUST_USE glim_err glim_parse_send(glim_parser *p, const glim_event *ev, gli
 
 GLIM_MUST_USE glim_err glim_call_begin(glim_parser *p, glim_error *e);
 /* Reads one byte. */
-GLIM_MUST_USE glim_err glim_call_byte(glim_parser *p, char c, glim_call_result *result, glim_error *e);
+GLIM_MUST_USE glim_err glim_call_byte(glim_parser *p, char c, glim_call_result *result,
+                                      glim_error *e);
 /* The output ended: whole or none, never going. */
 GLIM_MUST_USE glim_err glim_call_finish(glim_parser *p, glim_call_result *result, glim_error *e);
 

@@ -2,10 +2,9 @@
  * parse_schema.c - from the raw text of a value to JSON, by the function's schema.
  * Owns:   the declared functions, the question which JSON types a value may have.
  * Not here: validation: a value of the wrong type stays text rather than being lost.
- * Layout: a schema becomes a set of types; a set without string, or with string and others, is tried
- * as strict JSON first. Schemas are the client's: references may run in circles and multiply, so a
- * look-up has a number of steps, and beyond it says "any".
- * Thread: any for the finished set.
+ * Layout: a schema becomes a set of types; a set without string, or with string and others, is
+ * tried as strict JSON first. Schemas are the client's: references may run in circles and multiply,
+ * so a look-up has a number of steps, and beyond it says "any". Thread: any for the finished set.
  * Fails:  INPUT (a tool that is no JSON), NOMEM.   See: tests/unit/text/test_parser.c */
 #include "text/parse_priv.h"
 
@@ -76,8 +75,8 @@ static glim_err add_tool(glim_toolset *t, const glim_tool *tool, glim_error *e)
     f->tool = glim_json_is(inner, GLIM_JSON_OBJECT) ? inner : v;
     f->parameters = glim_json_get(f->tool, "parameters");
     const glim_json *name = glim_json_get(f->tool, "name");
-    glim_str key = glim_json_is(name, GLIM_JSON_STRING) ? name->text
-                                                        : glim_arena_str(t->arena, tool->name);
+    glim_str key =
+        glim_json_is(name, GLIM_JSON_STRING) ? name->text : glim_arena_str(t->arena, tool->name);
     if (!key.p) return glim_fail(e, GLIM_E_NOMEM, "no memory for the tools");
     rc = glim_map_put(t->names, key, (uint32_t)t->n_function);
     if (rc == GLIM_E_STATE) return GLIM_OK; /* declared twice: the first one counts */
@@ -119,7 +118,8 @@ void glim_toolset_free(glim_toolset *t)
     glim_free(t);
 }
 
-/* ---- references -------------------------------------------------------------------------------- */
+/* ---- references --------------------------------------------------------------------------------
+ */
 
 /* Member, counted as steps; NULL when absent or too far. */
 static const glim_json *member(walk *w, const glim_json *v, glim_str key)
@@ -176,7 +176,8 @@ static const glim_json *follow(walk *w, const glim_json *v, glim_str path)
         char buf[POINTER_MAX];
         size_t end = 1, n;
         if (path.p[0] != '/') return NULL;
-        while (end < path.n && path.p[end] != '/') end++;
+        while (end < path.n && path.p[end] != '/')
+            end++;
         if (!pointer_step(glim_str_sub(path, 1, end), buf, &n)) return NULL;
         path = glim_str_sub(path, end, path.n);
         glim_str key = {buf, n};
@@ -196,7 +197,8 @@ static const glim_json *target(walk *w, const glim_json *node)
     return v ? v : follow(w, w->f->tool, path);
 }
 
-/* ---- types -------------------------------------------------------------------------------------- */
+/* ---- types --------------------------------------------------------------------------------------
+ */
 
 static glim_str strip(glim_str s)
 {
@@ -218,26 +220,30 @@ static bool is_integer(glim_str lexeme)
         if (c != '0') zero = false;
     }
     if (zero) return true;
-    if (i < lexeme.n && !glim_parse_i64(glim_str_sub(lexeme, i + 1, lexeme.n), &exponent)) {
-        /* a plus sign, or more digits than any mantissa here has */
-        bool minus = lexeme.p[i + 1] == '-';
-        bool plus = lexeme.p[i + 1] == '+';
-        if (!plus || !glim_parse_i64(glim_str_sub(lexeme, i + 2, lexeme.n), &exponent))
-            exponent = minus ? INT64_MIN / 2 : INT64_MAX / 2;
-    }
+    if (i < lexeme.n && !glim_parse_i64(glim_str_sub(lexeme, i + 1, lexeme.n), &exponent))
+        exponent = lexeme.p[i + 1] == '-' ? INT64_MIN : INT64_MAX;
+    /* Digits are counted in memory, so far below 2^62: clamped like this, the sum cannot overflow.
+     */
+    exponent = GLIM_MAX(GLIM_MIN(exponent, INT64_MAX / 2), INT64_MIN / 2);
     return exponent + drop >= (int64_t)n_fraction;
 }
 
 static int type_of(const glim_json *v)
 {
     switch (v->type) {
-    case GLIM_JSON_NULL: return T_NULL;
+    case GLIM_JSON_NULL:
+        return T_NULL;
     case GLIM_JSON_FALSE:
-    case GLIM_JSON_TRUE: return T_BOOLEAN;
-    case GLIM_JSON_NUMBER: return is_integer(v->text) ? T_INTEGER : T_FRACTION;
-    case GLIM_JSON_STRING: return T_STRING;
-    case GLIM_JSON_ARRAY: return T_ARRAY;
-    case GLIM_JSON_OBJECT: return T_OBJECT;
+    case GLIM_JSON_TRUE:
+        return T_BOOLEAN;
+    case GLIM_JSON_NUMBER:
+        return is_integer(v->text) ? T_INTEGER : T_FRACTION;
+    case GLIM_JSON_STRING:
+        return T_STRING;
+    case GLIM_JSON_ARRAY:
+        return T_ARRAY;
+    case GLIM_JSON_OBJECT:
+        return T_OBJECT;
     }
     return T_ANY;
 }
@@ -247,8 +253,8 @@ static int named_type(glim_str name)
     static const struct {
         const char *name;
         int type;
-    } names[] = {{"string", T_STRING}, {"integer", T_INTEGER}, {"number", T_NUMBER},
-                 {"boolean", T_BOOLEAN}, {"null", T_NULL}, {"array", T_ARRAY},
+    } names[] = {{"string", T_STRING},   {"integer", T_INTEGER}, {"number", T_NUMBER},
+                 {"boolean", T_BOOLEAN}, {"null", T_NULL},       {"array", T_ARRAY},
                  {"object", T_OBJECT}};
     for (size_t i = 0; i < GLIM_COUNT(names); i++) {
         if (glim_str_is(name, names[i].name)) return names[i].type;
@@ -279,13 +285,24 @@ static void value_types(walk *w, const glim_json *v, int *all, int *spelled)
     bool same = false;
     *all |= type;
     switch (v->type) {
-    case GLIM_JSON_STRING: same = glim_str_eq(v->text, w->raw); break;
-    case GLIM_JSON_NUMBER: same = glim_str_eq(v->text, strip(w->raw)); break;
-    case GLIM_JSON_NULL: same = glim_str_is(strip(w->raw), "null"); break;
-    case GLIM_JSON_FALSE: same = glim_str_is(strip(w->raw), "false"); break;
-    case GLIM_JSON_TRUE: same = glim_str_is(strip(w->raw), "true"); break;
+    case GLIM_JSON_STRING:
+        same = glim_str_eq(v->text, w->raw);
+        break;
+    case GLIM_JSON_NUMBER:
+        same = glim_str_eq(v->text, strip(w->raw));
+        break;
+    case GLIM_JSON_NULL:
+        same = glim_str_is(strip(w->raw), "null");
+        break;
+    case GLIM_JSON_FALSE:
+        same = glim_str_is(strip(w->raw), "false");
+        break;
+    case GLIM_JSON_TRUE:
+        same = glim_str_is(strip(w->raw), "true");
+        break;
     case GLIM_JSON_ARRAY:
-    case GLIM_JSON_OBJECT: break;
+    case GLIM_JSON_OBJECT:
+        break;
     }
     if (same) *spelled |= type;
 }
@@ -375,7 +392,8 @@ static int types_for(const glim_toolset *t, glim_str name, glim_str key, glim_st
     return set && w.left >= 0 ? set : T_ANY;
 }
 
-/* ---- values -------------------------------------------------------------------------------------- */
+/* ---- values
+ * -------------------------------------------------------------------------------------- */
 
 /* Valid JSON without its blanks: one line, and every number and string spelled as it was. */
 static void put_compact(glim_buf *out, glim_str json)

@@ -19,7 +19,8 @@ static void drop_call(glim_parsed_call *c)
 
 void glim_parsed_deinit(glim_parsed *r)
 {
-    for (size_t i = 0; i < r->n_call; i++) drop_call(&r->calls[i]);
+    for (size_t i = 0; i < r->n_call; i++)
+        drop_call(&r->calls[i]);
     glim_free(r->calls);
     glim_buf_deinit(&r->reasoning);
     glim_buf_deinit(&r->content);
@@ -50,9 +51,15 @@ bool glim_parsed_event(void *user, const glim_event *ev)
     bool of_last = last && last->i_call == ev->i_call;
     if (r->err) return false;
     switch (ev->kind) {
-    case GLIM_EV_REASONING: r->err = glim_buf_addv(&r->reasoning, ev->text); break;
-    case GLIM_EV_CONTENT: r->err = glim_buf_addv(&r->content, ev->text); break;
-    case GLIM_EV_CALL_BEGIN: r->err = add_call(r, ev); break;
+    case GLIM_EV_REASONING:
+        r->err = glim_buf_addv(&r->reasoning, ev->text);
+        break;
+    case GLIM_EV_CONTENT:
+        r->err = glim_buf_addv(&r->content, ev->text);
+        break;
+    case GLIM_EV_CALL_BEGIN:
+        r->err = add_call(r, ev);
+        break;
     case GLIM_EV_CALL_END:
         if (of_last) r->err = glim_buf_addv(&last->arguments, ev->text);
         break;
@@ -65,7 +72,8 @@ bool glim_parsed_event(void *user, const glim_event *ev)
         break;
     case GLIM_EV_CALL_ARG:
     case GLIM_EV_PROGRESS:
-    case GLIM_EV_STOP: break;
+    case GLIM_EV_STOP:
+        break;
     }
     return !r->err;
 }

@@ -9,6 +9,7 @@
 #include "text/uniclass_priv.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,25 +130,35 @@ static int shortest(double d, char digits[20], int *exp10)
             break;
         }
     }
-    while (n > 1 && digits[n - 1] == '0') n--;
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
     return n;
 }
 
-/* A JSON number as a double, infinite when too large. glim_parse_f64() takes short texts only, and a
- * client may send any number of digits. */
+/* A JSON number as a double, infinite when too large. glim_parse_f64() takes short texts only, and
+ * a client may send any number of digits: those go to strtod() as an integer and an exponent, for
+ * the decimal point is the locale's. */
 static double read_float(glim_buf *b, glim_str lexeme)
 {
     double d;
     if (lexeme.n < 100) return glim_parse_f64(lexeme, &d) ? d : HUGE_VAL;
-    char *text = glim_alloc(lexeme.n + 1);
-    if (!text) {
-        if (!b->err) b->err = GLIM_E_NOMEM;
-        return 0;
+    size_t n_point = 0, at = 0; /* digits behind the point */
+    bool point = false;
+    glim_buf text;
+    glim_buf_init(&text, lexeme.n + 32);
+    for (; at < lexeme.n && lexeme.p[at] != 'e' && lexeme.p[at] != 'E'; at++) {
+        if (lexeme.p[at] != '.') glim_buf_addc(&text, lexeme.p[at]);
+        n_point += point;
+        if (lexeme.p[at] == '.') point = true;
     }
-    memcpy(text, lexeme.p, lexeme.n);
-    text[lexeme.n] = '\0';
-    d = strtod(text, NULL);
-    glim_free(text);
+    int64_t exp10 = 0;
+    if (at < lexeme.n && !glim_parse_i64(glim_str_sub(lexeme, at + 1, lexeme.n), &exp10))
+        exp10 = lexeme.p[at + 1] == '-' ? INT64_MIN / 2 : INT64_MAX / 2;
+    exp10 = GLIM_MAX(GLIM_MIN(exp10, INT64_MAX / 2), INT64_MIN / 2);
+    glim_buf_addf(&text, "e%" PRId64, exp10 - (int64_t)n_point);
+    if (text.err && !b->err) b->err = text.err;
+    d = text.p ? strtod(text.p, NULL) : 0;
+    glim_buf_deinit(&text);
     return d;
 }
 
@@ -197,13 +208,24 @@ static void put_number(glim_buf *b, glim_str lexeme, const dialect *k)
 static void put_value(glim_buf *b, const glim_json *v, const dialect *k)
 {
     switch (v->type) {
-    case GLIM_JSON_NULL: glim_buf_adds(b, k->null); return;
-    case GLIM_JSON_FALSE: glim_buf_adds(b, k->false_); return;
-    case GLIM_JSON_TRUE: glim_buf_adds(b, k->true_); return;
-    case GLIM_JSON_NUMBER: put_number(b, v->text, k); return;
-    case GLIM_JSON_STRING: k->string(b, v->text); return;
+    case GLIM_JSON_NULL:
+        glim_buf_adds(b, k->null);
+        return;
+    case GLIM_JSON_FALSE:
+        glim_buf_adds(b, k->false_);
+        return;
+    case GLIM_JSON_TRUE:
+        glim_buf_adds(b, k->true_);
+        return;
+    case GLIM_JSON_NUMBER:
+        put_number(b, v->text, k);
+        return;
+    case GLIM_JSON_STRING:
+        k->string(b, v->text);
+        return;
     case GLIM_JSON_ARRAY:
-    case GLIM_JSON_OBJECT: break;
+    case GLIM_JSON_OBJECT:
+        break;
     }
     bool object = v->type == GLIM_JSON_OBJECT;
     glim_buf_addc(b, object ? '{' : '[');

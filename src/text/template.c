@@ -106,9 +106,9 @@ static void check_text(glim_render *r)
     glim_err err = r->out->text.err;
     if (r->rc || !err) return;
     if (err == GLIM_E_LIMIT)
-        r->rc = glim_fail(r->e, err,
-                          "the prompt is longer than %zu bytes; shorten the conversation",
-                          r->out->text.max);
+        r->rc =
+            glim_fail(r->e, err, "the prompt is longer than %zu bytes; shorten the conversation",
+                      r->out->text.max);
     else
         r->rc = glim_fail(r->e, err, "no memory for the prompt");
 }
@@ -237,7 +237,8 @@ glim_str glim_pystrip(glim_str s)
     }
     while (s.n) {
         size_t at = s.n - 1; /* first byte of the last character */
-        while (at > 0 && s.n - at < 4 && ((unsigned char)s.p[at] & 0xc0) == 0x80) at--;
+        while (at > 0 && s.n - at < 4 && ((unsigned char)s.p[at] & 0xc0) == 0x80)
+            at--;
         int n = glim_utf8_decode(glim_str_sub(s, at, s.n), &cp);
         if (n <= 0 || at + (size_t)n != s.n || !glim_uni_space(cp)) break;
         s.n = at;
@@ -256,8 +257,10 @@ static size_t find_last(glim_str s, glim_str needle)
 
 static glim_str strip_newlines(glim_str s, bool left, bool right)
 {
-    while (left && s.n && s.p[0] == '\n') s = glim_str_sub(s, 1, s.n);
-    while (right && s.n && s.p[s.n - 1] == '\n') s.n--;
+    while (left && s.n && s.p[0] == '\n')
+        s = glim_str_sub(s, 1, s.n);
+    while (right && s.n && s.p[s.n - 1] == '\n')
+        s.n--;
     return s;
 }
 

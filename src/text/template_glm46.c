@@ -2,9 +2,9 @@
  * template_glm46.c - the chat template of GLM-4.5, GLM-4.5-Air and GLM-4.6.
  * Owns:   its words and tags.   Not here: what it shares with its relatives (template.c).
  * Layout: a newline after each role tag, every tag of a call on a line of its own. Thinking off
- * appends /nothink to each user message and gives an empty thought; else the model opens its thought
- * itself. Earlier thoughts are always dropped.
- * Thread: any.   See: tests/golden/template/GLM-4.6, made with the model's own template. */
+ * appends /nothink to each user message and gives an empty thought; else the model opens its
+ * thought itself. Earlier thoughts are always dropped. Thread: any.   See:
+ * tests/golden/template/GLM-4.6, made with the model's own template. */
 #include "text/template_priv.h"
 
 static const char tools_before[] =
@@ -75,9 +75,15 @@ static glim_err render(const glim_chat *chat, glim_prompt *out, glim_error *e)
     for (size_t i = 0; i < chat->n_message && !r.rc; i++) {
         const glim_message *m = &chat->messages[i];
         switch (m->role) {
-        case GLIM_ROLE_USER: put_user(&r, m->content); break;
-        case GLIM_ROLE_ASSISTANT: put_assistant(&r, i); break;
-        case GLIM_ROLE_TOOL: put_tool(&r, i); break;
+        case GLIM_ROLE_USER:
+            put_user(&r, m->content);
+            break;
+        case GLIM_ROLE_ASSISTANT:
+            put_assistant(&r, i);
+            break;
+        case GLIM_ROLE_TOOL:
+            put_tool(&r, i);
+            break;
         case GLIM_ROLE_SYSTEM:
             glim_render_own(&r, "<|system|>\n");
             glim_render_user(&r, m->content);
@@ -94,18 +100,16 @@ static glim_err render(const glim_chat *chat, glim_prompt *out, glim_error *e)
 
 static bool matches(glim_str jinja)
 {
-    static const char *const marks[] = {"[gMASK]<sop>",
-                                        "<tool_call>{function-name}\n<arg_key>{arg-key-1}</arg_key>\n",
-                                        "last_user_index",
-                                        "/nothink",
-                                        "'\\n<think></think>'",
-                                        NULL};
+    static const char *const marks[] = {
+        "[gMASK]<sop>",         "<tool_call>{function-name}\n<arg_key>{arg-key-1}</arg_key>\n",
+        "last_user_index",      "/nothink",
+        "'\\n<think></think>'", NULL};
     static const char *const others[] = {"clear_thinking", "reasoning_effort", "Reasoning Effort",
                                          NULL};
     return glim_str_has_all(jinja, marks) && !glim_str_has_any(jinja, others);
 }
 
-static const char *const aliases[] = {"glm-4.5", "glm-4.5-air", "glm4.5", "glm4.6", "glm46", "glm45",
-                                      NULL};
+static const char *const aliases[] = {"glm-4.5", "glm-4.5-air", "glm4.5", "glm4.6",
+                                      "glm46",   "glm45",       NULL};
 
 const glim_template glim_template_glm46 = {"glm-4.6", aliases, matches, render};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * template_priv.h - what the renderers of room text share: writing with spans, blanks as Python sees
- * them, a turn taken apart. Private to template*.c. */
+ * template_priv.h - what the renderers of room text share: writing with spans, blanks as Python
+ * sees them, a turn taken apart. Private to template*.c. */
 #ifndef GLIM_TEMPLATE_PRIV_H
 #define GLIM_TEMPLATE_PRIV_H
 
