@@ -188,17 +188,19 @@ def gguf_cases(path, few=False):
         add(f"weights that are {what}", ANY, change(lambda f, p=pattern: setattr(f, "data", p * (len(f.data) // 4))))
 
     # Hyperparameters: missing, of another type, contradictory.
-    add("no architecture", HEADER, change(lambda f: f.drop(arch_key)), arch_key)
+    add("no architecture", TENSORS, change(lambda f: f.drop(arch_key)), arch_key)
     for v in (b"", b"llama", b"nonsense\n", b"deepseek2\0", b"\xff" * 300):
         add(f"architecture {v[:12]!r}", MODEL, change(lambda f, v=v: f.set(arch_key, STR, v)), "architecture")
     add("architecture as a number", MODEL, change(lambda f: f.set(arch_key, U32, 2)), arch_key)
+    # The tensor that contradicts is as good as the field, and so are both of two fields in words.
+    blamed = ("blk.", "token_embd", "output", "contradictory")
     needed = ["block_count", "embedding_length", "feed_forward_length", "attention.head_count", "attention.kv_lora_rank",
               "attention.layer_norm_rms_epsilon", "expert_count", "expert_used_count", "expert_feed_forward_length",
               "rope.dimension_count"]
     for k in needed:
         # A few have a defensible value to fall back to.
         may = k in ("rope.dimension_count",)
-        add(f"{k} missing", ANY if may else MODEL, change(lambda f, k=k: f.drop(key(k))), k)
+        add(f"{k} missing", ANY if may else MODEL, change(lambda f, k=k: f.drop(key(k))), k, *blamed)
         add(f"{k} as a string", MODEL, change(lambda f, k=k: f.set(key(k), STR, b"4")), k)
         add(f"{k} as an array of strings", MODEL, change(lambda f, k=k: f.set(key(k), ARR, [b"4"], STR)), k)
     counts = ["block_count", "embedding_length", "feed_forward_length", "attention.head_count", "attention.kv_lora_rank",
@@ -207,10 +209,11 @@ def gguf_cases(path, few=False):
     for k in counts:
         right = base.get(key(k)).v
         for type, v in ((U32, 0), (I32, -1), (U32, right + 1), (U32, 1 << 31), (U32, 0xFFFFFFFF), (U64, (1 << 64) - 1), (I64, -BIG), (F32, math.nan)):
-            # Rank 0 is how a model without q_lora says so; its tensors then contradict or are left over.
-            need = ANY if (k, v) == ("attention.q_lora_rank", 0) else MODEL
-            # The name of the tensor that contradicts is as good as the field's.
-            add(f"{k} {v}", need, change(lambda f, k=k, t=type, v=v: f.set(key(k), t, v)), k, "blk.", "token_embd", "output")
+            # Rank 0 is how a model without q_lora says so; its tensors then contradict or are left over. A draft
+            # layer has all that a layer of the trunk has, and one more expert may always be used.
+            fine = [("attention.q_lora_rank", 0), ("block_count", right + 1), ("expert_used_count", right + 1)]
+            need = ANY if (k, v) in fine else MODEL
+            add(f"{k} {v}", need, change(lambda f, k=k, t=type, v=v: f.set(key(k), t, v)), k, *blamed)
     for k, type, v in [
         ("attention.head_count", U32, 3),
         ("attention.head_count_kv", U32, 7),
@@ -234,7 +237,7 @@ def gguf_cases(path, few=False):
         ("expert_gating_func", STR, b"sigmoid"),
         ("expert_group_count", U32, 3),
         ("expert_group_count", U32, 1 << 31),
-        ("expert_group_used_count", U32, 2),
+        ("expert_group_used_count", U32, 1 << 31),
         ("expert_shared_count", U32, 1 << 31),
         ("leading_dense_block_count", U32, 3),
         ("leading_dense_block_count", U32, 99),
@@ -251,7 +254,7 @@ def gguf_cases(path, few=False):
         ("attention.key_length", U32, 41),
         ("attention.value_length", U32, 33),
     ]:
-        add(f"{k} {v}", MODEL, change(lambda f, k=k, t=type, v=v: f.set(key(k), t, v)), k, "blk.", "token_embd")
+        add(f"{k} {v}", MODEL, change(lambda f, k=k, t=type, v=v: f.set(key(k), t, v)), k, *blamed)
     for k, type, v in [
         ("rope.scaling.type", STR, b"nonsense"),
         ("rope.scaling.factor", F32, 0.0),
@@ -265,6 +268,7 @@ def gguf_cases(path, few=False):
         ("rope.dimension_count", U64, 8),
         ("attention.head_count", F64, 4.0),
         ("nextn_predict_layers", U32, 0),
+        ("expert_group_used_count", U32, 2),  # with one group there is nothing to choose
     ]:
         add(f"{k} {v}, perhaps", ANY, change(lambda f, k=k, t=type, v=v: f.set(key(k), t, v)))
     for factor in (0.0, -2.0, math.nan, math.inf):
@@ -305,10 +309,10 @@ def gguf_cases(path, few=False):
     for v in (b"", b"nonsense", b"llama", b"\xff"):
         add(f"tokenizer model {v!r}", TEXT, change(lambda f, v=v: f.set("tokenizer.ggml.model", STR, v)), "tokenizer")
         add(f"pre-tokenizer {v!r}", ANY if v == b"" else TEXT, change(lambda f, v=v: f.set("tokenizer.ggml.pre", STR, v)), "tokenizer.ggml.pre")
-    for k in ("bos", "eos", "eot", "padding"):
+    for k in ("bos", "eos", "eot", "eom", "padding"):
         for type, v in ((U32, 384), (U32, 0xFFFFFFFF), (I32, -1), (I32, -(1 << 31)), (STR, b"1")):
             # -1 is how some writers say that there is none.
-            need = ANY if v in (-1, 0xFFFFFFFF) or k == "padding" else TEXT
+            need = ANY if v in (-1, 0xFFFFFFFF) or k in ("bos", "padding") else TEXT
             add(f"{k} token {v}", need, change(lambda f, k=k, t=type, v=v: f.set(f"tokenizer.ggml.{k}_token_id", t, v)), k)
     add("a chat template of 8 MiB", ANY, change(lambda f: f.set("tokenizer.chat_template", STR, b"{" * (8 << 20))))
     add("a chat template that is a number", ANY, change(lambda f: f.set("tokenizer.chat_template", U32, 1)))
@@ -505,20 +509,22 @@ def folder_cases(path):
               "qk_rope_head_dim", "v_head_dim", "n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "vocab_size"]
     for k in fields:
         right = config[k]
-        settings(f"no {k}", ANY if k in ("vocab_size",) else MODEL, lambda c, k=k: c.pop(k) and None, k, "q_proj", "q_a_proj")
+        settings(f"no {k}", ANY if k in ("vocab_size",) else MODEL, lambda c, k=k: c.pop(k) and None, k, "tensor", "contradictory")
         for v in (0, -1, right + 1, 1 << 31, 1 << 63, 10**40, 1e400, right + 0.5, str(right), [right], {"a": 1}, True, None):
-            # null is how q_lora_rank says that there is none; the tensors then contradict or are left over.
-            need = ANY if (k, v) in (("q_lora_rank", None), ("vocab_size", None)) else MODEL
+            # null is how q_lora_rank says that there is none; the tensors then contradict or are left over. A draft
+            # layer has all that a layer of the trunk has, and one more expert may always be used.
+            fine = [("q_lora_rank", None), ("vocab_size", None), ("num_hidden_layers", right + 1), ("num_experts_per_tok", right + 1)]
+            need = ANY if (k, v) in fine else MODEL
             text = json.dumps({**config, k: v}).replace("Infinity", "1e999").encode()
-            add(f"{k} {str(v)[:20]}", need, {C: text}, k, "model.", "lm_head")
+            add(f"{k} {str(v)[:20]}", need, {C: text}, k, "model.", "lm_head", "contradictory")
     for k, v in (("rms_norm_eps", -1), ("rms_norm_eps", "x"), ("rms_norm_eps", []), ("num_experts_per_tok", 9), ("qk_rope_head_dim", 7), ("qk_rope_head_dim", 64),
-                 ("n_group", 3), ("n_group", 0), ("n_group", -1), ("topk_group", 2), ("topk_group", 0), ("first_k_dense_replace", 4), ("first_k_dense_replace", -1),
-                 ("routed_scaling_factor", "x"), ("num_nextn_predict_layers", -1), ("num_nextn_predict_layers", 1 << 31), ("rope_parameters", 5),
+                 ("n_group", 3), ("n_group", -1), ("topk_group", -1), ("first_k_dense_replace", 4), ("first_k_dense_replace", -1),
+                 ("routed_scaling_factor", "x"), ("rope_parameters", 5),
                  ("rope_parameters", []), ("rope_parameters", {"rope_type": "nonsense", "rope_theta": 1e4}), ("rope_parameters", {"rope_type": "default", "rope_theta": 0}),
                  ("rope_parameters", {"rope_type": "default", "rope_theta": -1}), ("rope_parameters", {"rope_type": "default", "rope_theta": "x"}),
                  ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4, "factor": 0}), ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}),
-                 ("architectures", ["LlamaForCausalLM"]), ("architectures", 5), ("architectures", [5]), ("hidden_act", "nonsense"), ("max_position_embeddings", -1),
-                 ("max_position_embeddings", "x"), ("n_shared_experts", 1 << 40), ("n_shared_experts", -1), ("num_key_value_heads", -1)):
+                 ("architectures", ["LlamaForCausalLM"]), ("hidden_act", "nonsense"), ("max_position_embeddings", -1),
+                 ("max_position_embeddings", "x"), ("n_shared_experts", 1 << 40), ("n_shared_experts", -1)):
         def make(k=k, v=v):
             c = dict(config)
             if k == "first_k_dense_replace":
@@ -528,11 +534,11 @@ def folder_cases(path):
             c[k] = v
             return {C: json.dumps(c).encode()}
 
-        add(f"{k} {str(v)[:40]}", MODEL, make, k, "rope", "architecture", "model.", "factor")
+        add(f"{k} {str(v)[:40]}", MODEL, make, k, "rope", "architecture", "model.", "factor", "contradictory")
     for k, v in (("mlp_layer_types", ["dense"]), ("mlp_layer_types", ["dense", "what", "sparse"]), ("mlp_layer_types", 5), ("eos_token_id", "x"), ("eos_token_id", [10**12]),
-                 ("eos_token_id", -1), ("n_shared_experts", 0), ("num_key_value_heads", 3), ("max_position_embeddings", 0), ("max_position_embeddings", 1 << 62), ("model_type", 5), ("model_type", "llama"),
+                 ("eos_token_id", -1), ("n_shared_experts", 0), ("num_key_value_heads", 3), ("num_key_value_heads", -1), ("num_nextn_predict_layers", -1), ("num_nextn_predict_layers", 1 << 31), ("topk_group", 2), ("topk_group", 0), ("max_position_embeddings", 0), ("max_position_embeddings", 1 << 62), ("model_type", 5), ("model_type", "llama"),
                  ("rope_scaling", 5), ("scoring_func", "nonsense"), ("quantization_config", {"quant_method": "fp8"}), ("tie_word_embeddings", "yes"),
-                 ("architectures", []), ("rms_norm_eps", 0)):
+                 ("architectures", []), ("architectures", 5), ("architectures", [5]), ("n_group", 0), ("rms_norm_eps", 0)):
         settings(f"{k} {str(v)[:40]}, perhaps", ANY, lambda c, k=k, v=v: put(c, k, v))
 
     # tokenizer.json and the rest.
@@ -553,11 +559,11 @@ def folder_cases(path):
         words(f"a token with id {v}", ANY if v in (384,) else TEXT, lambda t, v=v: put(t, "model", "vocab", "the", v), T)
         words(f"a special token with id {v}", ANY if v in (348, 384) else TEXT, lambda t, v=v: put(t, "added_tokens", 3, "id", v), T)
     words("a hole in the vocabulary", ANY, lambda t: t["model"]["vocab"].pop("the") and None)
-    words("a byte without a token", TEXT, lambda t: t["model"]["vocab"].pop("\u0100") and None)
+    words("a byte without a token", TEXT, lambda t: t["model"]["vocab"].pop("\u0100") and None, T, "byte")
     words("an empty token", ANY, lambda t: put(t, "model", "vocab", "", 384))
     for v in (["q", "z"], ["h"], ["h", "e", "r"], "h e", "he", 5, [1, 2], [], ["", "e"], ["zzz", "e"], None):
         # The older form writes a merge as a string with a blank.
-        words(f"a merge {v}", ANY if v == "h e" else TEXT, lambda t, v=v: put(t, "model", "merges", 50, v), T)
+        words(f"a merge {v}", ANY if v == "h e" else TEXT, lambda t, v=v: put(t, "model", "merges", 50, v), T, "merge")
     for v in (5, {}, "x", None):
         words(f"merges {v}", TEXT, lambda t, v=v: put(t, "model", "merges", v), T)
     for v in (5, {}, [5], [{}], [{"id": 1}], [{"id": 348, "content": 5}]):
@@ -566,7 +572,7 @@ def folder_cases(path):
     words("two special tokens of one text", ANY, lambda t: put(t, "added_tokens", 3, "content", "<think>"))
     for v in ("(", "(a+)+$", "", "a{99999}", "(?<=a*)b", "\\p{Nonsense}", "(?R)", "\\C", "x" * 100000, "(" * 5000 + ")" * 5000, 5, None):
         words(f"pattern {str(v)[:20]}", ANY if v in ("(a+)+$", "x" * 100000, "", "\\C", "(?R)") else TEXT,
-              lambda t, v=v: put(t, "pre_tokenizer", "pretokenizers", 0, "pattern", "Regex", v), T)
+              lambda t, v=v: put(t, "pre_tokenizer", "pretokenizers", 0, "pattern", "Regex", v), T, "pattern")
     words("ignore_merges 5", ANY, lambda t: put(t, "model", "ignore_merges", 5))
     words("byte_fallback", ANY, lambda t: put(t, "model", "byte_fallback", True))
     for name in ("generation_config.json", "tokenizer_config.json"):

@@ -2,7 +2,7 @@
 """runner.py - runs the program under limits and judges how it failed. Shared by damage.py and badinput.py.
 
 A failure is well behaved when the program ends by itself in time, with an exit status that is neither 0 (done) nor 2 (the
-command line is wrong) nor that of a crash or of a defect of glim's own (70), prints nothing on standard output and exactly
+command line is wrong) nor that of a crash or of a defect of glim's own (70), prints no result on standard output and exactly
 one line "glim COMMAND: ..." on standard error that names what was wrong, and never held more memory than the file explains.
 """
 import concurrent.futures
@@ -67,7 +67,7 @@ class Runner:
             err.seek(0)
             r = Result(args, p.returncode, out.read(), err.read(), usage.ru_maxrss * 1024, seconds)
         self.n_run += 1
-        line = " ".join(args)[:120]
+        line = " ".join(map(str, args))[:120]
         self.slowest = max(self.slowest, (seconds, line))
         self.largest = max(self.largest, (r.rss, line))
         return r
@@ -82,7 +82,8 @@ class Runner:
             return f"crashed, exit status {r.code}: {tail[:600]}"
         if r.code == INTERNAL:
             return f"blames itself: {r.last()}"
-        if r.rss > most:
+        # A child starts as a copy of this process, and the system counts that too.
+        if r.rss > max(most, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + (16 << 20)):
             return f"held {r.rss >> 20} MiB, {most >> 20} are explained"
         return None
 
@@ -107,7 +108,7 @@ class Runner:
             return f"control characters in the message: {text[:300]!r}"
         if names and not any(n.lower() in text.lower() for n in names):
             return f"names none of {', '.join(names)}: {r.last()}"
-        if r.out:
+        if r.out and r.args[0] != "inspect":  # which shows what it could read, then what is wrong with it
             return f"printed {r.out[:80]!r} before it failed"
         return None
 
@@ -116,7 +117,7 @@ class Runner:
         bad = self.crash(r, size)
         if bad or r.code != 0:
             return bad or self.judge(r, names, size)
-        if r.args[0] in ("logits", "tokenize"):
+        if r.args[0] in ("logits", "tokenize") and "--help" not in r.args:
             for line in r.out.splitlines():
                 try:
                     json.loads(line, parse_constant=lambda c: int("not JSON: " + c))

@@ -29,6 +29,7 @@ import filecmp
 import json
 import math
 import os
+import re
 import statistics
 import struct
 import subprocess
@@ -177,7 +178,7 @@ def walk_template(w, goldens):
         return [] if r.out == want else [f"{name}: {difference(r.out, want)}"]
 
     w.each(one, cases)
-    r = w.run(["template", "-m", tokenizer_folder(), "--template", "no-such-family"], b'{"messages":[]}')
+    r = w.run(["template", "-m", tokenizer_folder(), "--template", "no-such-family"], b'{"messages":[{"role":"user","content":"x"}]}')
     w.n_check += 1
     if r.code in (0, 2) or b"glm-4.7-flash" not in r.err.lower():
         w.failures.append(f"template: a wrong family must fail and list the families; {r.why()}")
@@ -354,23 +355,28 @@ class Model:
 
 def tolerance(model, level, kv="f32"):
     """Bound, and whether it holds at every position or at the median of a sequence."""
+    rounded = model.bf16 and level != "ref"
     if kv != "f32":
-        return (5e-3 if kv == "f16" else 4e-2), "median"
+        return (5e-3 if kv == "f16" else 4e-2) + (2e-2 if rounded else 0), "median"
     if level == "ref":
         return 1e-4, "all"
-    return (2e-2, "median") if model.bf16 else (1e-3, "all")
+    return (2e-2, "median") if rounded else (1e-3, "all")
 
 
 def mode_args(level, mla=None, chunk=None, threads="2", kv="f32"):
     args = ["--cpu", level, "--kv", kv, "--threads", threads]
     args += ["--mla", mla] if mla else []
-    args += ["--chunk", "100000" if chunk == "all" else chunk] if chunk else []
+    args += ["--chunk", "4096" if chunk == "all" else chunk] if chunk else []
     return args
 
 
-def read_rows(out):
+def read_rows(out, wanted=None):
+    """Rows by position; only the wanted ones are parsed, which is most of the time this program takes."""
     rows = {}
     for line in out.decode("utf-8").splitlines():
+        m = re.match(r'\{"pos":(\d+),', line)
+        if m and wanted is not None and int(m[1]) not in wanted:
+            continue
         row = json.loads(line)
         rows[row["pos"]] = row
     return rows
@@ -380,7 +386,7 @@ def compare_logits(w, name, model, want, r, level, kv="f32"):
     if r.code != 0:
         return [f"{name}: {r.why()}"]
     try:
-        got = read_rows(r.out)
+        got = read_rows(r.out, want)
     except (ValueError, KeyError, TypeError) as e:
         return [f"{name}: not the JSON that is expected ({e}): {r.out[:200]!r}"]
     scale = max(abs(x) for row in want.values() for x in row)
