@@ -155,6 +155,13 @@ static glim_err compute(glim_cli *c, glim_model *m, const int32_t *ids, size_t n
     glim_session *s = NULL;
     job j = {.full = glim_cli_opt(c, GLIM_O_FULL)->on, .show = true};
     size_t n_vocab = (size_t)glim_model_get_info(m)->n_vocab;
+    int64_t n_ctx = glim_model_get_info(m)->plan.n_ctx;
+    /* Known before hours of work are done; the last one's own logits are not asked for. */
+    if (greedy->set && greedy->i64 > 1 && (int64_t)n + greedy->i64 - 1 > n_ctx)
+        return glim_fail(e, GLIM_E_CONTEXT,
+                         "%zu tokens and %lld greedy ones are more than the context of %lld; raise "
+                         "--ctx or ask for fewer",
+                         n, (long long)greedy->i64, (long long)n_ctx);
     j.n_top = GLIM_MIN((size_t)glim_cli_opt(c, GLIM_O_TOP)->i64, n_vocab);
     j.top = glim_alloc_array(j.n_top, sizeof *j.top);
     glim_err rc = j.top ? glim_session_new(m, &s, e)

@@ -87,7 +87,9 @@ static glim_err spec_from_gguf(const glim_modelfile *f, glim_arena *a, glim_toke
             e, GLIM_E_FORMAT,
             "%s: tokenizer.ggml.pre is missing: the splitting rule is unknown; fetch a newer file",
             path);
-    return glim_pretok_named(pre, spec, e);
+    rc = glim_pretok_named(pre, spec, e);
+    if (rc) glim_error_prefix(e, "%s: tokenizer.ggml.pre", path);
+    return rc;
 }
 
 /* ---- stop ids
@@ -111,21 +113,29 @@ static void add_json_stops(glim_vocab *v, const glim_json *ids)
         }
 }
 
-static void find_stops(glim_vocab *v, const glim_modelfile *f)
+static glim_err find_stops(glim_vocab *v, const glim_modelfile *f, glim_error *e)
 {
     static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                        "tokenizer.ggml.eom_token_id"};
     static const char *const names[] = {"<|endoftext|>", "<|user|>", "<|observation|>"};
-    uint64_t id;
-    for (size_t i = 0; i < GLIM_COUNT(keys); i++)
-        if (glim_meta_u64(glim_modelfile_meta(f, keys[i]), &id) && id <= INT32_MAX)
-            add_stop(v, (int64_t)id);
+    for (size_t i = 0; i < GLIM_COUNT(keys); i++) {
+        const glim_meta *m = glim_modelfile_meta(f, keys[i]);
+        uint64_t id;
+        if (!m || (m->type == GLIM_META_I64 && m->i64 == -1)) continue; /* -1: there is none */
+        if (!glim_meta_u64(m, &id) || (id >= glim_tokenizer_n_token(v->tok) && id != UINT32_MAX))
+            return glim_fail_off(
+                e, GLIM_E_FORMAT, m->offset,
+                "%s: %s is no token of the %zu in the file: it is damaged; fetch it again", v->path,
+                keys[i], glim_tokenizer_n_token(v->tok));
+        if (id != UINT32_MAX) add_stop(v, (int64_t)id);
+    }
     add_json_stops(v, glim_json_get(glim_modelfile_generation_config(f), "eos_token_id"));
     add_json_stops(v, glim_json_get(glim_modelfile_config(f), "eos_token_id"));
     /* Uploads of January 2026 name only one of the three; without the others the model talks on for
      * the user. */
     for (size_t i = 0; i < GLIM_COUNT(names); i++)
         add_stop(v, glim_token_special(v->tok, glim_str_of(names[i])));
+    return GLIM_OK;
 }
 
 /* ---- open
@@ -160,8 +170,8 @@ static glim_err build(const glim_modelfile *f, glim_vocab *v, glim_error *e)
         }
     }
     glim_arena_free(a);
+    if (!rc) rc = find_stops(v, f, e);
     if (rc) return rc;
-    find_stops(v, f);
     glim_str jinja = glim_modelfile_chat_template(f);
     v->tmpl = glim_template_match(jinja);
     /* Files without a template but with GLM's tags: the current family. */

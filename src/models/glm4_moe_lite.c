@@ -120,7 +120,7 @@ typedef struct model {
 } model;
 
 /* Values in config.json that change the arithmetic in ways this file does not do. */
-static glim_err check_config(const glim_modelfile *f, const hparams *hp, glim_error *e)
+static glim_err check_config(const glim_modelfile *f, hparams *hp, glim_error *e)
 {
     const glim_json *cfg = glim_modelfile_config(f), *v;
     const char *path = glim_modelfile_path(f);
@@ -133,6 +133,11 @@ static glim_err check_config(const glim_modelfile *f, const hparams *hp, glim_er
         return glim_fail(e, GLIM_E_UNSUPPORTED,
                          "%s/config.json: rope type %s is not supported; default and yarn are",
                          path, GLIM_QUOTE(v->text));
+    if (!glim_json_is(v, GLIM_JSON_STRING) || !glim_str_is(v->text, "yarn"))
+        hp->yarn_factor = 0;
+    else if (hp->yarn_factor <= 0)
+        return glim_fail(e, GLIM_E_FORMAT, "%s/config.json: rope factor is missing or 0 for yarn",
+                         path);
     v = glim_json_get(cfg, "hidden_act");
     if (glim_json_is(v, GLIM_JSON_STRING) && !glim_str_is(v->text, "silu"))
         return glim_fail(e, GLIM_E_UNSUPPORTED,
@@ -283,6 +288,12 @@ static glim_err read_hparams(const glim_modelfile *f, hparams *hp, glim_error *e
         else if (hp->key_len != hp->kv_rank + hp->n_rot)
             return bad_value(f, e, "attention.key_length is not the latent and the rotated part",
                              hp->key_len, hp->kv_rank + hp->n_rot);
+        else if (hp->value_len != hp->kv_rank)
+            return bad_value(f, e, "attention.value_length is not the latent part", hp->value_len,
+                             hp->kv_rank);
+        if (hp->n_head_kv != 1 && hp->n_head_kv != hp->n_head)
+            return bad_value(f, e, "attention.head_count_kv is neither 1 nor head_count",
+                             hp->n_head_kv, hp->n_head);
         hp->n_nope = hp->key_len_mla - hp->n_rot;
         hp->n_v = hp->value_len_mla;
         glim_str scaling;
@@ -291,7 +302,11 @@ static glim_err read_hparams(const glim_modelfile *f, hparams *hp, glim_error *e
             return glim_fail(e, GLIM_E_UNSUPPORTED,
                              "%s: rope.scaling.type %s is not supported; none and yarn are",
                              glim_modelfile_path(f), GLIM_QUOTE(scaling));
-        if (!has || !glim_str_is(scaling, "yarn")) hp->yarn_factor = 0;
+        if (!has || !glim_str_is(scaling, "yarn"))
+            hp->yarn_factor = 0;
+        else if (hp->yarn_factor <= 0)
+            return glim_fail(e, GLIM_E_FORMAT, "%s: rope.scaling.factor is missing or 0 for yarn",
+                             glim_modelfile_path(f));
         hp->mscale = hp->mscale_all = hp->yarn_log_mul * 10;
     } else {
         rc = check_config(f, hp, e);
