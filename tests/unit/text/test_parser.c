@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-#include "fail_alloc.h"
+#include "failnth.h"
 #include "text/text.h"
 
 #define MAX ((size_t)64 << 20)
@@ -764,16 +764,16 @@ static void no_memory(void **state)
                                 V("b") "</tool_call> x" NOW "<tool_call>set<arg_key>n\xff");
     int i = 0;
     for (glim_err rc = GLIM_E_NOMEM; rc; i++) {
-        fail_alloc f;
+        fail_nth f;
         glim_parser *p = NULL;
         glim_error e = {0};
         size_t seen = 0;
-        fail_alloc_begin(&f, i);
+        fail_nth_begin(&f, i);
         rc = glim_parser_new(R, tools, 2, MAX, count_event, &seen, &p, &e);
         for (size_t at = 0; at < raw.n && !rc; at += 7)
             rc = glim_parser_feed(p, glim_str_sub(raw, at, GLIM_MIN(at + 7, raw.n)), &e);
         if (!rc) rc = glim_parser_finish(p, &e);
-        fail_alloc_end();
+        fail_nth_end();
         glim_parser_free(p);
         if (rc) assert_int_equal(rc, GLIM_E_NOMEM);
         if (rc) assert_int_equal(e.code, GLIM_E_NOMEM);
@@ -781,15 +781,15 @@ static void no_memory(void **state)
     }
     assert_true(i > 10);
     for (i = 0;; i++) {
-        fail_alloc f;
+        fail_nth f;
         glim_parsed r;
         glim_event ev = {.kind = GLIM_EV_CALL_BEGIN, .name = GLIM_STR("f")};
         bool ok = true;
         glim_parsed_init(&r, MAX);
-        fail_alloc_begin(&f, i);
+        fail_nth_begin(&f, i);
         for (ev.i_call = 0; ev.i_call < 9 && ok; ev.i_call++)
             ok = glim_parsed_event(&r, &ev);
-        fail_alloc_end();
+        fail_nth_end();
         assert_int_equal(r.err, ok ? GLIM_OK : GLIM_E_NOMEM);
         glim_parsed_deinit(&r);
         if (ok) break;

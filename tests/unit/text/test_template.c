@@ -3,7 +3,7 @@
  * templates, errors, and allocations that fail. */
 #include "chat_case.h"
 
-#include "fail_alloc.h"
+#include "failnth.h"
 #include "text/template_priv.h"
 
 static glim_arena *arena;
@@ -289,13 +289,13 @@ static void no_memory(void **state)
                           "\"tools\":[{\"name\":\"f\"}]}";
     glim_chat chat = case_chat(arena, parse(glim_str_of(request)));
     for (int i = 0;; i++) {
-        fail_alloc f;
+        fail_nth f;
         glim_prompt p;
         glim_error e = {0};
         glim_prompt_init(&p, 1 << 20);
-        fail_alloc_begin(&f, i);
+        fail_nth_begin(&f, i);
         glim_err rc = glim_template_glm47.render(&chat, &p, &e);
-        fail_alloc_end();
+        fail_nth_end();
         glim_prompt_deinit(&p);
         if (!rc) break;
         assert_int_equal(rc, GLIM_E_NOMEM);
