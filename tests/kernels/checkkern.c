@@ -177,6 +177,13 @@ static void check_pack(ck *c)
                 for (int64_t j = 0; j < n; j += block)
                     x[j] = 127.0f;
             }
+            /* Scales on both sides of binary16's largest number, 65504, and of its rounding, 65520.
+             */
+            if (fill == CK_BIG && n > 0) x[0] = 127.0f * (65500.0f + (float)i);
+            if (fill == CK_BIG && i % 2) {
+                for (int64_t j = 1; j < n; j++)
+                    x[j] *= 1e-10f;
+            }
             ck_seal(x);
             void *want = ck_bytes(bytes, 0), *got = ck_bytes(bytes, i % 3 == 0);
             c->ref->pack[c->type](x, want, n);
@@ -496,7 +503,8 @@ static void check_mla(ck *c)
         mla_case(c, 5, 70, shapes[s][0], shapes[s][1], CK_DENORM, 1);
         mla_case(c, 5, 70, shapes[s][0], shapes[s][1], CK_HOSTILE, 1);
     }
-    mla_case(c, 3, 5, 12000, 16, CK_NORMAL, 1); /* wider than any buffer */
+    mla_case(c, 3, 20, 1500, 1100, CK_NORMAL, 1); /* fewer rows in the buffer of the fast version */
+    mla_case(c, 3, 5, 12000, 16, CK_NORMAL, 1);   /* wider than that buffer */
 }
 
 static void mha_case(ck *c, int64_t n_q, int64_t n_k, int64_t n_qk, int64_t n_v, int64_t n_seen0,
@@ -530,6 +538,25 @@ static void mha_case(ck *c, int64_t n_q, int64_t n_k, int64_t n_qk, int64_t n_v,
     ck_release();
 }
 
+/* Scores of -inf weigh nothing, also where there is nothing else yet. */
+static void mha_minus_inf(ck *c, int64_t n_minus)
+{
+    const int64_t n_q = 5, n_k = 100, n_d = 24;
+    ck_case(c, "first %lld scores -inf", (long long)n_minus);
+    float *q = ck_floats(n_q * n_d), *k = ck_floats(n_k * n_d), *v = ck_floats(n_k * n_d);
+    for (int64_t i = 0; i < n_q * n_d; i++)
+        q[i] = 0.1f + glim_rng_f32(&c->rng);
+    ck_fill_f32(c, k, n_k * n_d, CK_NORMAL);
+    ck_fill_f32(c, v, n_k * n_d, CK_NORMAL);
+    for (int64_t i = 0; i < n_minus * n_d; i++)
+        k[i] = -INFINITY;
+    state want = state_new(n_q, n_d), got = state_new(n_q, n_d);
+    c->ref->attn_mha(q, n_d, n_q, k, v, n_k, n_d, n_d, n_k, 0.2f, want.m, want.l, want.acc);
+    c->fast->attn_mha(q, n_d, n_q, k, v, n_k, n_d, n_d, n_k, 0.2f, got.m, got.l, got.acc);
+    state_near(c, &want, &got);
+    ck_release();
+}
+
 static void check_mha(ck *c)
 {
     static const int64_t shapes[][2] = {{32, 16}, {40, 40}, {256, 256}, {5, 3}, {1, 1}};
@@ -546,6 +573,10 @@ static void check_mha(ck *c)
         mha_case(c, 33, 70, shapes[s][0], shapes[s][1], 38, CK_ZERO);
         mha_case(c, 33, 70, shapes[s][0], shapes[s][1], 38, CK_HOSTILE);
     }
+    mha_minus_inf(c, 3);
+    mha_minus_inf(c, 64);
+    mha_minus_inf(c, 70);
+    mha_minus_inf(c, 100);
 }
 
 /* ---- rows and levels
