@@ -86,6 +86,7 @@ static bool is_result_list(const glim_json *v)
     return v->n_child > 0;
 }
 
+/* Results that came as a list: what of each is shown (its "output", or itself) is the template's affair. */
 static glim_err read_results(glim_arena *a, const glim_api_path *p, const glim_json *v,
                              glim_message *m, glim_error *e)
 {
@@ -94,11 +95,7 @@ static glim_err read_results(glim_arena *a, const glim_api_path *p, const glim_j
     size_t n = 0;
     GLIM_JSON_EACH(x, v)
     {
-        const glim_json *output = glim_json_get(x, "output");
-        const glim_json *shown = output ? output : x;
-        parts[n] = shown->text;
-        if (!shown->text.p) parts[n] = glim_str_of(glim_json_type_name(shown->type));
-        n++;
+        parts[n++] = x->text; /* objects: their source */
     }
     m->parts = parts;
     m->n_part = n;

@@ -91,9 +91,10 @@ static glim_err render(const glim_chat *chat, glim_prompt *out, glim_error *e)
         }
     }
     if (!chat->no_generation_prompt) {
-        out->starts_auto = chat->think != GLIM_OFF;
+        /* Either way the model begins with a newline of its own, which is no part of the answer. */
+        out->starts_auto = true;
         glim_render_own(&r, "<|assistant|>");
-        if (!out->starts_auto) glim_render_own(&r, "\n<think></think>");
+        if (chat->think == GLIM_OFF) glim_render_own(&r, "\n<think></think>");
     }
     return glim_render_end(&r);
 }

@@ -107,10 +107,10 @@ static void result_lists(void **state)
     const glim_message *m = c.messages;
     assert_int_equal(m->n_part, 4);
     assert_str(m->content, "");
-    assert_str(m->parts[0], "a\n");
-    assert_str(m->parts[1], "{\"x\": 1.0}");
+    assert_str(m->parts[0], "{\"output\":\"a\\n\"}");
+    assert_str(m->parts[1], "{\"output\":{\"x\": 1.0}}");
     assert_str(m->parts[2], "{\"b\":2}");
-    assert_str(m->parts[3], "null");
+    assert_str(m->parts[3], "{\"output\":null}");
     /* Only of tools: elsewhere such a part is an error. */
     assert_int_equal(decode("[{\"role\":\"user\",\"content\":[{\"output\":\"a\"}]}]", &c, &e),
                      GLIM_E_INPUT);
