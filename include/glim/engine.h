@@ -19,8 +19,7 @@
 extern "C" {
 #endif
 
-/* ---- vocabulary: tokenizer, template and output parser, without weights ------------------------
- */
+/* ---- vocabulary: tokenizer, template and output parser, without weights ---------------------- */
 
 typedef struct glim_vocab glim_vocab;
 
@@ -91,8 +90,7 @@ GLIM_API bool glim_collector_event(void *collector, const glim_event *ev);
 /* Borrows until the collector gets another event or ends. NULL when memory ran out on the way. */
 GLIM_API const glim_answer *glim_collector_answer(glim_collector *c);
 
-/* ---- model
- * --------------------------------------------------------------------------------------- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 typedef struct glim_model glim_model;
 typedef enum glim_kv_type { GLIM_KV_F16, GLIM_KV_BF16, GLIM_KV_F32 } glim_kv_type;
@@ -154,8 +152,7 @@ typedef struct glim_model_info {
 GLIM_API const glim_model_info *glim_model_get_info(const glim_model *m);
 GLIM_API const glim_vocab *glim_model_vocab(const glim_model *m);
 
-/* ---- session
- * --------------------------------------------------------------------------------------- */
+/* ---- session --------------------------------------------------------------------------------- */
 
 typedef struct glim_session glim_session;
 

@@ -37,8 +37,7 @@ typedef struct wire {
     stop_list stop;
 } wire;
 
-/* ---- values that must be neutral until there is something behind them -------------------------
- */
+/* ---- values that must be neutral until there is something behind them ------------------------ */
 
 static glim_err neutral_number(const glim_json *v, double neutral, glim_error *e)
 {
@@ -119,8 +118,7 @@ static glim_err only_text_format(glim_arena *a, const glim_json *v, void *dst, g
                          "%s is not supported; ask for the format in the prompt", GLIM_QUOTE(type));
 }
 
-/* ---- fields with a shape of their own ----------------------------------------------------------
- */
+/* ---- fields with a shape of their own -------------------------------------------------------- */
 
 static glim_err read_stop(glim_arena *a, const glim_json *v, void *dst, glim_error *e)
 {
@@ -273,8 +271,7 @@ static glim_err read_fields(glim_arena *a, const glim_json *root, wire *w, size_
     return glim_fields_read(a, root, fields, GLIM_COUNT(fields), w, n_unknown, e);
 }
 
-/* ---- thinking ----------------------------------------------------------------------------------
- */
+/* ---- thinking -------------------------------------------------------------------------------- */
 
 static glim_err read_effort(const glim_api_path *p, const glim_json *v, glim_tristate *out,
                             glim_error *e)
@@ -370,8 +367,7 @@ static glim_err read_thinking(const wire *w, glim_chat *c, glim_error *e)
     return GLIM_OK;
 }
 
-/* ---- tools and sampling ------------------------------------------------------------------------
- */
+/* ---- tools and sampling ---------------------------------------------------------------------- */
 
 /* "auto" and "none"; what would force a call is refused until it can be forced. */
 static glim_err read_choice(const char *key, const glim_json *v, bool *none, glim_error *e)

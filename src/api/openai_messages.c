@@ -13,7 +13,7 @@ static glim_err no_memory(const glim_api_path *p, glim_error *e)
     return glim_api_fail(p, GLIM_E_NOMEM, NULL, e, "the request does not fit the memory granted");
 }
 
-/* ---- content ------------------------------------------------------------------------------- */
+/* ---- content --------------------------------------------------------------------------------- */
 
 /* The text of one part. Bare strings and {"text": ...} without a type are taken for text. */
 static glim_err part_text(const glim_api_path *p, const glim_json *v, glim_str *out, glim_error *e)

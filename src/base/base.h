@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* ---- err.c ------------------------------------------------------------------------------- */
+/* ---- err.c ----------------------------------------------------------------------------------- */
 
 /* Fills *e (unless NULL) with code, place and message, and returns code. The offset is unset.
  * A message too long for the buffer keeps its beginning and its end, with "..." between. */
@@ -28,7 +28,7 @@ glim_err glim_error_prefix(glim_error *e, const char *fmt, ...) GLIM_PRINTF(2, 3
  * caller's affair: use glim_quote() for anything that came from outside. */
 #define GLIM_STR_ARG(s) (int)GLIM_MIN((s).n, (size_t)200), (s).p ? (s).p : ""
 
-/* ---- alloc.c: the only place that calls malloc ------------------------------------------- */
+/* ---- alloc.c: the only place that calls malloc ----------------------------------------------- */
 
 /* Thread: any. All return NULL on failure; sizes of 0 give a valid pointer. */
 void *glim_alloc(size_t n);
@@ -45,7 +45,7 @@ void glim_alloc_set_hook(bool (*fn)(void *user, size_t n), void *user);
 /* Number of allocations so far; a decode step asserts that it does not change. Thread: any. */
 uint64_t glim_alloc_count(void);
 
-/* ---- arena.c: memory named by lifetime, ended all at once -------------------------------- */
+/* ---- arena.c: memory named by lifetime, ended all at once ------------------------------------ */
 
 typedef struct glim_arena glim_arena;
 typedef struct glim_mark {
@@ -71,7 +71,7 @@ glim_mark glim_arena_mark(glim_arena *a);
 void glim_arena_rewind(glim_arena *a, glim_mark m);
 size_t glim_arena_used(const glim_arena *a); /* bytes taken, all blocks */
 
-/* ---- buf.c: growing bytes with a maximum ------------------------------------------------- */
+/* ---- buf.c: growing bytes with a maximum ----------------------------------------------------- */
 
 /* After a failed append the buffer stays as it was, remembers err, and refuses more: a writer may
  * append many times and look at b->err once. */
@@ -96,7 +96,7 @@ static inline glim_str glim_buf_view(const glim_buf *b)
     return (glim_str){b->p, b->n};
 }
 
-/* ---- str.c -------------------------------------------------------------------------------- */
+/* ---- str.c ----------------------------------------------------------------------------------- */
 
 static inline glim_str glim_str_of(const char *s)
 {
@@ -144,7 +144,7 @@ int glim_utf8_encode(uint32_t cp, char out[4]); /* 0 for surrogates and beyond U
 /* Length of the incomplete but so far valid UTF-8 sequence at the end of s (0 to 3). */
 size_t glim_utf8_partial(glim_str s);
 
-/* ---- map.c: byte string -> uint32 ---------------------------------------------------------- */
+/* ---- map.c: byte string -> uint32 ------------------------------------------------------------ */
 
 typedef struct glim_map glim_map;
 glim_map *glim_map_new(size_t n_expected);
@@ -156,7 +156,7 @@ bool glim_map_get(const glim_map *m, glim_str key,
                   uint32_t *value); /* value may be NULL. Thread: any */
 size_t glim_map_count(const glim_map *m);
 
-/* ---- rng.c: xoshiro256++ seeded by splitmix64 ---------------------------------------------- */
+/* ---- rng.c: xoshiro256++ seeded by splitmix64 ------------------------------------------------ */
 
 typedef struct glim_rng {
     uint64_t s[4];
@@ -167,11 +167,11 @@ float glim_rng_f32(glim_rng *r);  /* [0, 1), 24 bits */
 double glim_rng_f64(glim_rng *r); /* [0, 1), 53 bits */
 uint64_t glim_entropy(void);      /* from the system */
 
-/* ---- time.c --------------------------------------------------------------------------------- */
+/* ---- time.c ---------------------------------------------------------------------------------- */
 
 uint64_t glim_now_ns(void); /* monotonic. Thread: any */
 
-/* ---- log.c ---------------------------------------------------------------------------------- */
+/* ---- log.c ----------------------------------------------------------------------------------- */
 
 bool glim_log_on(glim_log_level level);
 void glim_log(glim_log_level level, const char *area, const char *event, const char *fmt, ...)
@@ -185,7 +185,7 @@ void glim_log(glim_log_level level, const char *area, const char *event, const c
 #define GLIM_INFO(area, ev, ...) GLIM_LOG_(GLIM_LOG_INFO, area, ev, __VA_ARGS__)
 #define GLIM_DEBUG(area, ev, ...) GLIM_LOG_(GLIM_LOG_DEBUG, area, ev, __VA_ARGS__)
 
-/* ---- fs.c ----------------------------------------------------------------------------------- */
+/* ---- fs.c ------------------------------------------------------------------------------------ */
 
 /* A file mapped read-only. Only regular files are opened. */
 typedef struct glim_filemap {
@@ -205,7 +205,7 @@ uint64_t
 glim_mem_total(void); /* bytes of RAM this process may use: machine and cgroup limit; 0 unknown */
 uint64_t glim_mem_available(void); /* bytes free or reclaimable now; 0 unknown */
 
-/* ---- pool.c: worker threads that run one function together ---------------------------------- */
+/* ---- pool.c: worker threads that run one function together ----------------------------------- */
 
 typedef struct glim_pool glim_pool;
 /* fn is called for disjoint ranges [begin, end) that together cover [0, n_item). The split never
@@ -222,7 +222,7 @@ int glim_pool_size(const glim_pool *p);
  * size of the pieces that threads take. Not reentrant. Thread: the owner of the pool. */
 void glim_pool_run(glim_pool *p, int64_t n_item, int64_t grain, glim_pool_fn fn, void *arg);
 
-/* ---- cpu.c ---------------------------------------------------------------------------------- */
+/* ---- cpu.c ----------------------------------------------------------------------------------- */
 
 typedef enum glim_cpu_level {
 #define LEVEL(id, name, text) GLIM_CPU_##id,

@@ -88,7 +88,7 @@ const glim_opt_value *glim_config_get(const glim_config *c, glim_opt o)
     return &c->v[o];
 }
 
-/* ---- one value ----------------------------------------------------------------------------- */
+/* ---- one value ------------------------------------------------------------------------------- */
 
 static glim_err bad_code(glim_origin origin)
 {
@@ -287,8 +287,7 @@ glim_err glim_config_read_env(glim_config *c, unsigned where, glim_getenv_fn get
     return GLIM_OK;
 }
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* A file's lines, one after the other. */
 typedef struct lines {
@@ -442,8 +441,7 @@ glim_err glim_config_read_file(glim_config *c, const char *path, size_t *n_set, 
     return rc;
 }
 
-/* ---- suggestions -------------------------------------------------------------------------------
- */
+/* ---- suggestions ----------------------------------------------------------------------------- */
 
 #define NEAR_MAX 32
 

@@ -98,8 +98,7 @@ const glim_answer *glim_collector_answer(glim_collector *c)
     return &c->answer;
 }
 
-/* ---- the parser alone
- * ------------------------------------------------------------------------------ */
+/* ---- the parser alone ------------------------------------------------------------------------ */
 
 struct glim_output {
     glim_parser *p;

@@ -10,8 +10,7 @@
 
 #include <stdatomic.h>
 
-/* ---- vocab.c
- * --------------------------------------------------------------------------------------- */
+/* ---- vocab.c --------------------------------------------------------------------------------- */
 
 struct glim_vocab {
     glim_tokenizer *tok;
@@ -24,8 +23,7 @@ struct glim_vocab {
 GLIM_MUST_USE glim_err glim_vocab_from_file(const glim_modelfile *f, glim_vocab **out,
                                             glim_error *e);
 
-/* ---- kv.c: the page pool
- * ------------------------------------------------------------------------------ */
+/* ---- kv.c: the page pool --------------------------------------------------------------------- */
 
 typedef struct glim_kv_pool {
     glim_type type;
@@ -44,8 +42,7 @@ uint8_t *glim_kv_page_take(glim_kv_pool *p); /* NULL: none is free */
 void glim_kv_page_give(glim_kv_pool *p, uint8_t *page);
 uint64_t glim_kv_bytes_per_token(glim_type type, int64_t width, int64_t n_layer);
 
-/* ---- model.c
- * ------------------------------------------------------------------------------------------- */
+/* ---- model.c --------------------------------------------------------------------------------- */
 
 struct glim_model {
     glim_modelfile *file;
@@ -64,8 +61,7 @@ struct glim_model {
 };
 #define GLIM_HEAD_ROWS 16 /* rows whose logits are made at once */
 
-/* ---- session.c
- * ------------------------------------------------------------------------------------------ */
+/* ---- session.c ------------------------------------------------------------------------------- */
 
 struct glim_session {
     glim_model *m;
@@ -83,8 +79,7 @@ GLIM_MUST_USE glim_err glim_session_eval_progress(glim_session *s, const int32_t
                                                   glim_eval_progress progress, void *progress_user,
                                                   glim_error *e);
 
-/* ---- sample.c
- * ------------------------------------------------------------------------------------------- */
+/* ---- sample.c -------------------------------------------------------------------------------- */
 
 typedef struct glim_sampler {
     float temperature, top_p, min_p;
@@ -102,8 +97,7 @@ void glim_sampler_deinit(glim_sampler *s);
 GLIM_MUST_USE glim_err glim_sample(glim_sampler *s, const float *logits, size_t n, int32_t *id,
                                    glim_error *e);
 
-/* ---- generate.c
- * ----------------------------------------------------------------------------------------- */
+/* ---- generate.c ------------------------------------------------------------------------------ */
 
 /* Merges what the caller set over what the model proposes and checks the ranges. Errors: INPUT by
  * name. */

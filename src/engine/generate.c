@@ -54,8 +54,7 @@ glim_err glim_gen_resolve(const glim_model *m, const glim_gen_opts *given, glim_
     return GLIM_OK;
 }
 
-/* ---- one generation
- * ---------------------------------------------------------------------------------- */
+/* ---- one generation -------------------------------------------------------------------------- */
 
 typedef struct gen {
     glim_session *s;

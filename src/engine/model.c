@@ -22,8 +22,7 @@ void glim_model_opts_init(glim_model_opts *o)
     *o = (glim_model_opts){.size = sizeof *o, .kv = GLIM_KV_F16, .rank_norm_eps = NAN};
 }
 
-/* ---- options
- * ----------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static const glim_type kv_types[] = {GLIM_F16, GLIM_BF16, GLIM_F32};
 
@@ -65,8 +64,7 @@ static glim_err check_opts(const glim_model_opts *given, glim_model_opts *o, gli
     return GLIM_OK;
 }
 
-/* ---- plan
- * -------------------------------------------------------------------------------------------- */
+/* ---- plan ------------------------------------------------------------------------------------ */
 
 static size_t step_bytes(const glim_core *c, int64_t n_chunk, int n_thread)
 {
@@ -141,8 +139,7 @@ glim_err glim_model_plan(const char *path, const glim_model_opts *opts, glim_mem
     return rc;
 }
 
-/* ---- open
- * -------------------------------------------------------------------------------------------- */
+/* ---- open ------------------------------------------------------------------------------------ */
 
 /* Brings the weights into the page cache piece by piece, so that the wait is seen and the first
  * answer is not slow. Skipped when they would push each other out. */

@@ -4,8 +4,7 @@
  * Thread: any once open. */
 #include "engine/engine_int.h"
 
-/* ---- specification from GGUF keys
- * -------------------------------------------------------------------- */
+/* ---- specification from GGUF keys ------------------------------------------------------------ */
 
 static glim_err gguf_array(const glim_modelfile *f, const char *key, glim_meta_type elem,
                            const glim_meta **out, glim_error *e)
@@ -92,8 +91,7 @@ static glim_err spec_from_gguf(const glim_modelfile *f, glim_arena *a, glim_toke
     return rc;
 }
 
-/* ---- stop ids
- * ---------------------------------------------------------------------------------------- */
+/* ---- stop ids -------------------------------------------------------------------------------- */
 
 #define STOPS_MAX 16
 
@@ -138,8 +136,7 @@ static glim_err find_stops(glim_vocab *v, const glim_modelfile *f, glim_error *e
     return GLIM_OK;
 }
 
-/* ---- open
- * -------------------------------------------------------------------------------------------- */
+/* ---- open ------------------------------------------------------------------------------------ */
 
 static glim_err build(const glim_modelfile *f, glim_vocab *v, glim_error *e)
 {
@@ -213,8 +210,7 @@ void glim_vocab_close(glim_vocab *v)
     glim_free(v);
 }
 
-/* ---- use
- * --------------------------------------------------------------------------------------------- */
+/* ---- use ------------------------------------------------------------------------------------- */
 
 size_t glim_vocab_size(const glim_vocab *v)
 {

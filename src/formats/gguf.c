@@ -429,7 +429,7 @@ glim_err glim_gguf_read(glim_modelfile *f, size_t i_part, meta_set *metas, glim_
     return rc;
 }
 
-/* ---- metadata ------------------------------------------------------------------------------ */
+/* ---- metadata -------------------------------------------------------------------------------- */
 
 void glim_meta_set_deinit(meta_set *s)
 {

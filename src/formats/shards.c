@@ -131,8 +131,7 @@ glim_err glim_gguf_open_parts(glim_modelfile *f, const char *path, glim_error *e
     return GLIM_OK;
 }
 
-/* ---- safetensors ------------------------------------------------------------------------------
- */
+/* ---- safetensors ----------------------------------------------------------------------------- */
 
 typedef struct promise {
     glim_str name;

@@ -15,7 +15,7 @@ typedef enum glim_json_type {
 
 #define GLIM_JSON_DEPTH 512 /* nesting allowed by default; deeper input is GLIM_E_LIMIT */
 
-/* ---- read.c: a tree in an arena ------------------------------------------------------------- */
+/* ---- read.c: a tree in an arena -------------------------------------------------------------- */
 
 typedef struct glim_json glim_json;
 struct glim_json {
@@ -49,7 +49,7 @@ static inline bool glim_json_is(const glim_json *v, glim_json_type t)
 }
 const char *glim_json_type_name(glim_json_type t); /* "a string", "an object", ... for messages */
 
-/* ---- stream.c: pull reader for big files (tokenizer.json has 321,000 merges) ------------------ */
+/* ---- stream.c: pull reader for big files (tokenizer.json has 321,000 merges) ----------------- */
 
 typedef enum glim_json_tok {
     GLIM_JT_END, GLIM_JT_NULL, GLIM_JT_FALSE, GLIM_JT_TRUE, GLIM_JT_NUMBER, GLIM_JT_STRING,
@@ -75,7 +75,7 @@ GLIM_MUST_USE glim_err glim_json_next(glim_json_reader *r, glim_json_tok *tok, g
 /* Skips the value that begins with the token just read (does nothing after a scalar); behind a key, its value. */
 GLIM_MUST_USE glim_err glim_json_skip(glim_json_reader *r, glim_json_tok tok, glim_error *e);
 
-/* ---- fields.c: an object read by a table ------------------------------------------------------ */
+/* ---- fields.c: an object read by a table ----------------------------------------------------- */
 
 typedef enum glim_field_type {
     GLIM_FIELD_STR, GLIM_FIELD_BOOL, GLIM_FIELD_I64, GLIM_FIELD_F32, GLIM_FIELD_JSON, /* const glim_json *, any value */
@@ -100,7 +100,7 @@ struct glim_field {
 GLIM_MUST_USE glim_err glim_fields_read(glim_arena *a, const glim_json *obj, const glim_field *fields, size_t n_field,
                           void *dst, size_t *n_unknown, glim_error *e);
 
-/* ---- write.c: streaming writer ----------------------------------------------------------------- */
+/* ---- write.c: streaming writer --------------------------------------------------------------- */
 
 /* Writes compact JSON to a buffer; commas and nesting are kept by the writer. Errors stay in b->err.
  * Strings must be valid UTF-8; invalid bytes are written as U+FFFD. U+2028, U+2029 and U+0085 are escaped

@@ -14,8 +14,7 @@
 extern const glim_arch
     glim_arch_glm4_moe_lite; /* as registry.c declares it; load() points a core to it */
 
-/* ---- hyperparameters
- * ------------------------------------------------------------------------------- */
+/* ---- hyperparameters ------------------------------------------------------------------------- */
 
 typedef struct hparams {
     int64_t n_block, n_nextn, n_ctx, n_embd, n_ff, n_head, n_head_kv, n_rot, q_rank, kv_rank;
@@ -317,8 +316,7 @@ static glim_err read_hparams(const glim_modelfile *f, hparams *hp, glim_error *e
     return rc ? rc : check_values(f, hp, e);
 }
 
-/* ---- rope
- * ------------------------------------------------------------------------------------------ */
+/* ---- rope ------------------------------------------------------------------------------------ */
 
 static double yarn_m(double factor, double mscale)
 {
@@ -356,8 +354,7 @@ static void init_rope(model *m)
     m->attn_scale = (float)scale;
 }
 
-/* ---- weights
- * --------------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 #define BLK(gguf, hf) ((glim_weight_name){"blk.%d." gguf, "model.layers.%d." hf})
 
@@ -532,8 +529,7 @@ static glim_err load(const glim_modelfile *f, const glim_load_opts *opts, glim_c
     return GLIM_OK;
 }
 
-/* ---- forward
- * --------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 /* Buffers of one batch, taken from the step arena. */
 typedef struct work {

@@ -6,8 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* ---- hyperparameters
- * ------------------------------------------------------------------------------- */
+/* ---- hyperparameters ------------------------------------------------------------------------- */
 
 const glim_meta *glim_hp_meta(const glim_modelfile *f, const char *key)
 {
@@ -104,8 +103,7 @@ glim_err glim_hp_read(const glim_modelfile *f, const glim_hp_row *rows, size_t n
     return GLIM_OK;
 }
 
-/* ---- names
- * ----------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* Writes pattern to out with %d as the layer and %e as the expert. */
 static glim_str expand(const char *pattern, int64_t layer, int64_t expert, char *out, size_t n_out)
@@ -150,8 +148,7 @@ const glim_tensor *glim_weight_find(glim_loader *ld, glim_weight_name name, int6
     return find_tensor(ld, name, layer, 0, required);
 }
 
-/* ---- weights
- * --------------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 /* Adds to rc a complaint about a tensor's shape. */
 static void check_shape(glim_loader *ld, const glim_tensor *t, int64_t ne0, int64_t ne1,

@@ -6,8 +6,7 @@
 
 #include "models/models.h"
 
-/* ---- hyperparameters
- * ------------------------------------------------------------------------------- */
+/* ---- hyperparameters ------------------------------------------------------------------------- */
 
 typedef enum glim_hp_type { GLIM_HP_INT, GLIM_HP_FLOAT, GLIM_HP_BOOL } glim_hp_type;
 
@@ -28,8 +27,7 @@ GLIM_MUST_USE glim_err glim_hp_read(const glim_modelfile *f, const glim_hp_row *
 /* "<arch>." + key of a GGUF; NULL when absent or the file is none. */
 const glim_meta *glim_hp_meta(const glim_modelfile *f, const char *key);
 
-/* ---- weights
- * --------------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 /* Reads tensors by name; "%d" in a name is the layer. The first error stays, later calls do
  * nothing. */

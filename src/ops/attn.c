@@ -20,8 +20,7 @@ static void finish_row(float *out, const float *acc, float l, int64_t n)
         out[i] = acc[i] * inv;
 }
 
-/* ---- absorbed ----------------------------------------------------------------------------------
- */
+/* ---- absorbed -------------------------------------------------------------------------------- */
 
 typedef struct absorbed_job {
     const glim_ops *o;
@@ -97,8 +96,7 @@ glim_err glim_op_mla_absorbed(glim_ops *o, const glim_mla *a, const glim_kv_view
     return rc;
 }
 
-/* ---- expanded ----------------------------------------------------------------------------------
- */
+/* ---- expanded -------------------------------------------------------------------------------- */
 
 typedef struct expanded_job {
     const glim_ops *o;
@@ -250,8 +248,7 @@ glim_err glim_op_mla_expanded(glim_ops *o, const glim_mla *a, const glim_kv_view
     return GLIM_OK;
 }
 
-/* ---- choice ------------------------------------------------------------------------------------
- */
+/* ---- choice ---------------------------------------------------------------------------------- */
 
 bool glim_op_mla_prefers_expanded(const glim_mla *a, int64_t pos0, int64_t n_tok)
 {

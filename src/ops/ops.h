@@ -64,8 +64,7 @@ void glim_op_add(glim_ops *o, float *y, const float *x, int64_t n); /* y += x */
 void glim_op_silu_mul(glim_ops *o, const float *gate, const float *up, int64_t n,
                       float *y); /* y may be gate */
 
-/* ---- rope
- * ------------------------------------------------------------------------------------------ */
+/* ---- rope ------------------------------------------------------------------------------------ */
 
 /* Fills cs [n_tok][n_rot] with cos, sin of pos*inv_freq[j], times magnitude. inv_freq [n_rot/2],
  * radians a position. */
@@ -75,8 +74,7 @@ void glim_op_rope_table(const double *inv_freq, int64_t n_rot, double magnitude,
 void glim_op_rope(glim_ops *o, float *x, int64_t tok_stride, int64_t head_stride, int64_t n_tok,
                   int64_t n_head, int64_t n_rot, const float *cs);
 
-/* ---- latent attention (MLA)
- * ------------------------------------------------------------------------- */
+/* ---- latent attention (MLA) ------------------------------------------------------------------ */
 
 #define GLIM_KV_PAGE 64 /* positions a page */
 
@@ -124,8 +122,7 @@ GLIM_MUST_USE glim_err glim_op_mla_expanded(glim_ops *o, const glim_mla *a, cons
 bool glim_op_mla_prefers_expanded(const glim_mla *a, int64_t pos0, int64_t n_tok);
 size_t glim_op_mla_scratch(const glim_mla *a, int64_t n_tok, int n_thread);
 
-/* ---- mixture of experts
- * ------------------------------------------------------------------------------ */
+/* ---- mixture of experts ---------------------------------------------------------------------- */
 
 typedef enum glim_gating {
     GLIM_GATING_SOFTMAX = 1,
