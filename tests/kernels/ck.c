@@ -259,7 +259,8 @@ void ck_same_f32(ck *c, const float *want, const float *got, int64_t n, const ch
     }
 }
 
-void ck_nmse(ck *c, double limit, const float *want, const float *got, int64_t n, const char *what)
+void ck_nmse(ck *c, double limit, double floor, const float *want, const float *got, int64_t n,
+             const char *what)
 {
     double num = 0, den = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -267,7 +268,8 @@ void ck_nmse(ck *c, double limit, const float *want, const float *got, int64_t n
         num += d * d;
         den += (double)want[i] * (double)want[i];
     }
-    double e = num == 0 ? 0 : num / fmax(den, DBL_MIN);
+    den = fmax(fmax(den, (double)n * floor * floor), DBL_MIN);
+    double e = num == 0 ? 0 : num / den;
     if (!isnan(e)) c->worst = fmax(c->worst, e);
     if (!(e <= limit)) ck_fail(c, "%s: NMSE %.3g above %.3g", what, e, limit);
 }

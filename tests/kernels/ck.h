@@ -60,7 +60,9 @@ void ck_mag(ck *c, double k, float want, float got, double mag, int64_t n);
 void ck_same(ck *c, const void *want, const void *got, size_t n); /* every byte */
 void ck_same_f32(ck *c, const float *want, const float *got, int64_t n,
                  const char *what); /* NaN equals NaN */
-void ck_nmse(ck *c, double limit, const float *want, const float *got, int64_t n, const char *what);
+/* floor: size of an element below which it only is what cancellation left over; 0 for none. */
+void ck_nmse(ck *c, double limit, double floor, const float *want, const float *got, int64_t n,
+             const char *what);
 
 /* bench.c: times the slot of a row and of ref; one JSON line each case. */
 void ck_bench(ck *c, glim_cpu_level level);
