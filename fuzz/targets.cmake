@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 # One target per parser or property; each is fuzz/<name>.c with seeds in fuzz/seed/<name>/.
 set(GLIM_FUZZ_TARGETS
+    bpe_roundtrip
+    detok
     gguf
     json
     openai_chat
     parser
     safetensors
     template
+    tokenizer_json
 )

@@ -24,8 +24,7 @@ struct glim_pretok {
     bool jit[GLIM_SPLIT_MAX];
 };
 
-/* ---- names ------------------------------------------------------------------------------------
- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* The rule that cl100k brought, with the number of digits that stay together. */
 #define SPLIT_CL100K(digits)                                                                       \
@@ -76,8 +75,7 @@ glim_err glim_pretok_named(glim_str pre, glim_tokenizer_spec *spec, glim_error *
                      GLIM_QUOTE(pre), names);
 }
 
-/* ---- compiling --------------------------------------------------------------------------------
- */
+/* ---- compiling ------------------------------------------------------------------------------- */
 
 static void *take_memory(PCRE2_SIZE n, void *user)
 {
@@ -154,8 +152,7 @@ void glim_pretok_free(glim_pretok *p)
     glim_free(p);
 }
 
-/* ---- matching ---------------------------------------------------------------------------------
- */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 glim_err glim_pretok_work_init(const glim_pretok *p, glim_pretok_work *w, size_t n_text,
                                glim_error *e)

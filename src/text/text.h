@@ -8,7 +8,7 @@
 #include "glim/chat.h"
 #include "json/json.h"
 
-/* ---- vocab.c, bpe.c, pretok.c ------------------------------------------------------------------ */
+/* ---- vocab.c, bpe.c, pretok.c ---------------------------------------------------------------- */
 
 typedef enum glim_token_attr {
     GLIM_TOKEN_NORMAL = 1, GLIM_TOKEN_UNKNOWN = 2, GLIM_TOKEN_CONTROL = 3, GLIM_TOKEN_USER = 4, /* numbers as in GGUF */
@@ -50,7 +50,7 @@ void glim_tokenizer_free(glim_tokenizer *t);
 size_t glim_tokenizer_n_token(const glim_tokenizer *t);
 /* Bytes the token stands for; special tokens give their text; holes and ids out of range give n 0, p NULL. */
 glim_str glim_token_bytes(const glim_tokenizer *t, int32_t id);
-glim_token_attr glim_token_get_attr(const glim_tokenizer *t, int32_t id);
+glim_token_attr glim_token_get_attr(const glim_tokenizer *t, int32_t id); /* holes, out of range: UNUSED */
 /* Id of the token whose text (special) or bytes (normal) are s exactly; -1: none. */
 int32_t glim_token_special(const glim_tokenizer *t, glim_str s);
 
@@ -74,7 +74,7 @@ typedef struct glim_span {
 GLIM_MUST_USE glim_err glim_tokenize_spans(const glim_tokenizer *t, glim_str text, const glim_span *plain,
                              size_t n_plain, bool all_plain, glim_ids *ids, glim_error *e);
 
-/* ---- detok.c: bytes held until UTF-8 is whole --------------------------------------------------- */
+/* ---- detok.c: bytes held until UTF-8 is whole ------------------------------------------------ */
 
 typedef struct glim_detok {
     char held[4];
@@ -86,7 +86,7 @@ void glim_detok_init(glim_detok *d);
 glim_err glim_detok_push(glim_detok *d, glim_str bytes, glim_buf *out);
 glim_err glim_detok_finish(glim_detok *d, glim_buf *out);
 
-/* ---- template.def, template_*.c: messages + tools -> prompt ------------------------------------- */
+/* ---- template.def, template_*.c: messages + tools -> prompt ---------------------------------- */
 
 /* A rendered prompt: the text, and which parts of it are user data (special tokens not parsed there). */
 typedef struct glim_prompt {
@@ -119,7 +119,7 @@ glim_err glim_pyjson(glim_buf *b, const glim_json *v);
 /* The same value as Python's str() prints it ("{'a': None}"). */
 glim_err glim_pyrepr(glim_buf *b, const glim_json *v);
 
-/* ---- parse.def, parse_*.c: model output -> thought, answer, calls -------------------------------- */
+/* ---- parse.def, parse_*.c: model output -> thought, answer, calls ---------------------------- */
 
 typedef enum glim_parse_start { GLIM_PARSE_REASONING, GLIM_PARSE_CONTENT, GLIM_PARSE_AUTO } glim_parse_start;
 

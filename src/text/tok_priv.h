@@ -49,7 +49,8 @@ typedef struct glim_tokmap {
     size_t mask; /* slots - 1 */
 } glim_tokmap;
 
-/* Merges by the pair of ids; open addressing, key UINT64_MAX is an empty slot. */
+/* Merges by the pair of ids; open addressing, key UINT64_MAX is an empty slot. Most pairs that are
+ * asked for do not merge; the filter tells nearly all of those without a look at the big table. */
 typedef struct glim_mergemap {
     struct glim_mergeslot {
         uint64_t key; /* left id << 32 | right id */
@@ -57,6 +58,7 @@ typedef struct glim_mergemap {
         int32_t id; /* of the product */
     } *slot;
     size_t mask;
+    uint8_t *filter; /* a bit for each of 8 x slots hashes */
 } glim_mergemap;
 
 #define GLIM_NO_RANK UINT32_MAX
@@ -85,24 +87,25 @@ struct glim_tokenizer {
 
 /* Id of the token of that map with these bytes, -1: none. */
 int32_t glim_tokmap_get(const glim_tokenizer *t, const glim_tokmap *m, glim_str s);
-/* Where the search for a key begins. */
-static inline size_t glim_mergemap_home(const glim_mergemap *m, uint64_t key)
+static inline uint64_t glim_merge_hash(uint64_t key)
 {
     uint64_t h = key * UINT64_C(0x9E3779B97F4A7C15);
-    return (size_t)(h ^ h >> 32) & m->mask;
+    return h ^ h >> 32;
 }
 /* The merge of two ids; NULL: they do not merge. */
 static inline const struct glim_mergeslot *glim_mergemap_get(const glim_mergemap *m, int32_t left,
                                                              int32_t right)
 {
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    for (size_t i = glim_mergemap_home(m, key);; i = (i + 1) & m->mask) {
+    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right, h = glim_merge_hash(key);
+    size_t bit = (size_t)(h >> 3) & m->mask;
+    if (!(m->filter[bit] >> (h & 7) & 1)) return NULL;
+    for (size_t i = (size_t)h & m->mask;; i = (i + 1) & m->mask) {
         if (m->slot[i].key == key) return &m->slot[i];
         if (m->slot[i].key == UINT64_MAX) return NULL;
     }
 }
 
-/* ---- special.c: finding special tokens in text ------------------------------------------------ */
+/* ---- special.c: finding special tokens in text ----------------------------------------------- */
 
 /* Fills special, n_special, special_begin from attr and bytes. */
 GLIM_MUST_USE glim_err glim_specials_build(glim_tokenizer *t, glim_error *e);

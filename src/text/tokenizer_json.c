@@ -49,27 +49,23 @@ static glim_err no_memory(reader *x)
 
 static glim_err bad(reader *x, const char *what)
 {
-    return glim_fail_off(x->e, GLIM_E_FORMAT, x->r.at, "tokenizer.json, byte %zu: %s", x->r.at,
-                         what);
+    return glim_fail_off(x->e, GLIM_E_FORMAT, x->r.at, "at byte %zu: %s", x->r.at, what);
 }
 
 static glim_err unsupported(reader *x, const char *what, glim_str value)
 {
-    return glim_fail_off(x->e, GLIM_E_UNSUPPORTED, x->r.at,
-                         "tokenizer.json, byte %zu: %s %s is not supported", x->r.at, what,
-                         GLIM_QUOTE(value));
+    return glim_fail_off(x->e, GLIM_E_UNSUPPORTED, x->r.at, "at byte %zu: %s %s is not supported",
+                         x->r.at, what, GLIM_QUOTE(value));
 }
 
 static glim_err next(reader *x, glim_json_tok *tok, glim_str *text)
 {
-    glim_err rc = glim_json_next(&x->r, tok, text, x->e);
-    return rc ? glim_error_prefix(x->e, "tokenizer.json") : GLIM_OK;
+    return glim_json_next(&x->r, tok, text, x->e);
 }
 
 static glim_err skip(reader *x, glim_json_tok tok)
 {
-    glim_err rc = glim_json_skip(&x->r, tok, x->e);
-    return rc ? glim_error_prefix(x->e, "tokenizer.json") : GLIM_OK;
+    return glim_json_skip(&x->r, tok, x->e);
 }
 
 /* Copies s into the arena, packed: the arena's own strings are aligned, which would double them. */
@@ -111,8 +107,7 @@ static glim_err grow(reader *x, void *array, size_t *cap, size_t want, size_t si
     return GLIM_OK;
 }
 
-/* ---- vocabulary, merges, added tokens ----------------------------------------------------------
- */
+/* ---- vocabulary, merges, added tokens -------------------------------------------------------- */
 
 static glim_err token_slot(reader *x, int64_t id)
 {
@@ -284,7 +279,7 @@ static glim_err place_added(reader *x)
         glim_str old = x->text[t->id];
         if (old.p && !glim_str_eq(old, t->content))
             return glim_fail(x->e, GLIM_E_FORMAT,
-                             "tokenizer.json: the added token %s has id %lld, as has the token %s",
+                             "the added token %s has id %lld, as has the token %s",
                              GLIM_QUOTE(t->content), (long long)t->id, GLIM_QUOTE(old));
         x->text[t->id] = t->content;
     }
@@ -301,8 +296,7 @@ static glim_err place_added(reader *x)
     return GLIM_OK;
 }
 
-/* ---- model --------------------------------------------------------------------------------------
- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 /* A setting of the model that is neither vocabulary nor merges. */
 static glim_err model_setting(reader *x, glim_str key, glim_json_tok tok, glim_str text)
@@ -357,8 +351,7 @@ static glim_err read_model(reader *x, glim_json_tok tok)
     }
 }
 
-/* ---- the small parts ----------------------------------------------------------------------------
- */
+/* ---- the small parts ------------------------------------------------------------------------- */
 
 /* The value that begins with tok as a tree; NULL for null. */
 static glim_err read_part(reader *x, glim_json_tok tok, glim_json **out)
@@ -372,10 +365,12 @@ static glim_err read_part(reader *x, glim_json_tok tok, glim_json **out)
     glim_str src = glim_str_sub(x->r.src, begin, x->r.pos);
     if (src.n > PART_MAX)
         return glim_fail_off(x->e, GLIM_E_LIMIT, begin,
-                             "tokenizer.json, byte %zu: a part of %zu bytes; the limit is %d",
-                             begin, src.n, PART_MAX);
+                             "at byte %zu: a part of %zu bytes; the limit is %d", begin, src.n,
+                             PART_MAX);
     rc = glim_json_parse(x->a, src, out, x->e);
-    return rc ? glim_error_prefix(x->e, "tokenizer.json, in the part at byte %zu", begin) : GLIM_OK;
+    if (rc && x->e && x->e->offset != GLIM_NO_OFFSET) x->e->offset += begin;
+    if (rc) glim_error_prefix(x->e, "in the part at byte %zu", begin);
+    return rc;
 }
 
 static glim_str type_of(const glim_json *v)
@@ -397,8 +392,7 @@ static bool is_false(const glim_json *v, const char *key)
 static glim_err add_split(reader *x, glim_str re)
 {
     if (x->spec.n_split == GLIM_COUNT(x->spec.split))
-        return glim_fail(x->e, GLIM_E_LIMIT, "tokenizer.json: more than %zu splits",
-                         GLIM_COUNT(x->spec.split));
+        return glim_fail(x->e, GLIM_E_LIMIT, "more than %zu splits", GLIM_COUNT(x->spec.split));
     return keep(x, re, &x->spec.split[x->spec.n_split++]);
 }
 
@@ -522,8 +516,7 @@ static glim_err read_ignored(reader *x, glim_json_tok tok, const char *what, con
     return GLIM_OK;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static glim_err read_top(reader *x)
 {
@@ -577,10 +570,10 @@ static glim_err read_top(reader *x)
 static glim_err hand_over(reader *x, glim_tokenizer_spec *spec)
 {
     if (!x->has_vocab || !x->has_merges)
-        return glim_fail(x->e, GLIM_E_FORMAT, "tokenizer.json has no model.%s",
+        return glim_fail(x->e, GLIM_E_FORMAT, "there is no model.%s in this tokenizer.json",
                          x->has_vocab ? "merges" : "vocab");
     if (!(x->seen >> 2 & 1))
-        return glim_fail(x->e, GLIM_E_FORMAT, "tokenizer.json has no pre_tokenizer");
+        return glim_fail(x->e, GLIM_E_FORMAT, "there is no pre_tokenizer in this tokenizer.json");
     glim_err rc = place_added(x);
     if (rc) return rc;
     glim_tokenizer_spec *s = &x->spec;

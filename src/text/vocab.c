@@ -8,8 +8,7 @@
  * token or merge; GLIM_E_NOMEM.   See: tests/unit/text/test_bpe.c */
 #include "tok_priv.h"
 
-/* ---- the byte alphabet ------------------------------------------------------------------------
- */
+/* ---- the byte alphabet ----------------------------------------------------------------------- */
 
 enum { ALPHABET_END = 0x144 }; /* one past its highest code point */
 
@@ -46,8 +45,7 @@ static bool alphabet_bytes(const int16_t byte_of[ALPHABET_END], glim_str text, c
     return true;
 }
 
-/* ---- ids by bytes -----------------------------------------------------------------------------
- */
+/* ---- ids by bytes ---------------------------------------------------------------------------- */
 
 static uint32_t hash_bytes(const char *p, size_t n)
 {
@@ -116,16 +114,17 @@ int32_t glim_tokmap_get(const glim_tokenizer *t, const glim_tokmap *m, glim_str 
 static void mergemap_put(glim_mergemap *m, int32_t left, int32_t right, uint32_t rank, int32_t id)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t i = glim_mergemap_home(m, key);
+    uint64_t h = glim_merge_hash(key);
+    size_t i = (size_t)h & m->mask;
     while (m->slot[i].key != UINT64_MAX && m->slot[i].key != key)
         i = (i + 1) & m->mask;
+    m->filter[(size_t)(h >> 3) & m->mask] |= (uint8_t)(1u << (h & 7));
     m->slot[i].key = key;
     m->slot[i].rank = rank;
     m->slot[i].id = id;
 }
 
-/* ---- building ---------------------------------------------------------------------------------
- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 typedef struct build {
     const glim_tokenizer_spec *spec;
@@ -272,8 +271,9 @@ static glim_err add_merges(build *b)
     }
     if (!slots_for(s->n_merge, &slots)) return no_memory(b);
     m->slot = glim_alloc_array(slots, sizeof *m->slot);
+    m->filter = glim_alloc0(slots);
     b->scratch = glim_alloc(longest);
-    if (!m->slot || !b->scratch) return no_memory(b);
+    if (!m->slot || !m->filter || !b->scratch) return no_memory(b);
     for (size_t i = 0; i < slots; i++)
         m->slot[i].key = UINT64_MAX;
     m->mask = slots - 1;
@@ -322,6 +322,7 @@ void glim_tokenizer_free(glim_tokenizer *t)
     if (!t) return;
     glim_pretok_free(t->pretok);
     glim_free(t->special);
+    glim_free(t->merge.filter);
     glim_free(t->merge.slot);
     glim_free(t->other.slot);
     glim_free(t->normal.slot);
@@ -331,8 +332,7 @@ void glim_tokenizer_free(glim_tokenizer *t)
     glim_free(t);
 }
 
-/* ---- asking -----------------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 size_t glim_tokenizer_n_token(const glim_tokenizer *t)
 {
@@ -360,8 +360,7 @@ int32_t glim_token_special(const glim_tokenizer *t, glim_str s)
     return id >= 0 ? id : glim_tokmap_get(t, &t->normal, s);
 }
 
-/* ---- lists of ids -----------------------------------------------------------------------------
- */
+/* ---- lists of ids ---------------------------------------------------------------------------- */
 
 void glim_ids_init(glim_ids *v, size_t max)
 {

@@ -149,8 +149,7 @@ static void plain_spans(void **state)
     glim_tokenizer_free(t);
 }
 
-/* ---- against a naive twin ---------------------------------------------------------------------
- */
+/* ---- against a naive twin -------------------------------------------------------------------- */
 
 typedef struct naive {
     int32_t id[400];
@@ -254,8 +253,7 @@ static void long_words(void **state)
     glim_tokenizer_free(t);
 }
 
-/* ---- errors ------------------------------------------------------------------------------------
- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void wrong_text(void **state)
 {

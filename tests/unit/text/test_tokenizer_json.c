@@ -30,9 +30,10 @@ static const parts plain = {
 
 static void write_json(glim_buf *b, const parts *p)
 {
-    glim_buf_addf(b, "{\"version\":\"1.0\",\"truncation\":null,\"added_tokens\":%s,"
-                     "\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"decoder\":%s,"
-                     "\"model\":{%s,\"vocab\":{",
+    glim_buf_addf(b,
+                  "{\"version\":\"1.0\",\"truncation\":null,\"added_tokens\":%s,"
+                  "\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"decoder\":%s,"
+                  "\"model\":{%s,\"vocab\":{",
                   p->added, p->normalizer, p->pre, p->post, p->decoder, p->settings);
     for (unsigned i = 0; i < 256; i++) {
         char letter[4];
@@ -79,7 +80,7 @@ static void reading(void **state)
     if (load(glim_buf_view(&b), &t, &e)) fail_msg("%s", e.msg);
     glim_buf_deinit(&b);
     assert_int_equal(glim_tokenizer_n_token(t), 262);
-    assert_null(glim_token_bytes(t, 259).p); /* a hole */
+    assert_null(glim_token_bytes(t, 259).p);                           /* a hole */
     assert_int_equal(glim_token_get_attr(t, 258), GLIM_TOKEN_CONTROL); /* by its shape */
     assert_int_equal(glim_token_get_attr(t, 260), GLIM_TOKEN_USER);
     assert_int_equal(glim_token_get_attr(t, 261), GLIM_TOKEN_CONTROL);
@@ -104,23 +105,47 @@ static const struct variant {
 } variants[] = {
     {"no added tokens", {.added = "null"}, GLIM_OK, NULL},
     {"empty added tokens", {.added = "[]"}, GLIM_OK, NULL},
-    {"lstrip", {.added = ADDED("\"lstrip\":true,")}, GLIM_E_UNSUPPORTED, "lstrip on the added token \"<t>\""},
+    {"lstrip",
+     {.added = ADDED("\"lstrip\":true,")},
+     GLIM_E_UNSUPPORTED,
+     "lstrip on the added token \"<t>\""},
     {"rstrip", {.added = ADDED("\"rstrip\":true,")}, GLIM_E_UNSUPPORTED, "rstrip"},
     {"single word", {.added = ADDED("\"single_word\":true,")}, GLIM_E_UNSUPPORTED, "single_word"},
     {"normalized, but nothing normalizes", {.added = ADDED("\"normalized\":true,")}, GLIM_OK, NULL},
-    {"normalized", {.added = ADDED("\"normalized\":true,"), .normalizer = "{\"type\":\"NFC\"}"}, GLIM_E_UNSUPPORTED, "normalized on the added token \"<t>\""},
+    {"normalized",
+     {.added = ADDED("\"normalized\":true,"), .normalizer = "{\"type\":\"NFC\"}"},
+     GLIM_E_UNSUPPORTED,
+     "normalized on the added token \"<t>\""},
     {"flag of another type", {.added = ADDED("\"lstrip\":1,")}, GLIM_E_FORMAT, "flag"},
     {"added without id", {.added = "[{\"content\":\"x\"}]"}, GLIM_E_FORMAT, "without id"},
     {"added without content", {.added = "[{\"id\":258}]"}, GLIM_E_FORMAT, "without id or content"},
-    {"added id of a token", {.added = "[{\"id\":65,\"content\":\"x\"}]"}, GLIM_E_FORMAT, "has id 65"},
-    {"added text of a token", {.added = "[{\"id\":65,\"content\":\"A\"}]"}, GLIM_E_FORMAT, "byte 0x41"},
-    {"added id too big", {.added = "[{\"id\":2000000000,\"content\":\"x\"}]"}, GLIM_E_FORMAT, "token id"},
-    {"added id negative", {.added = "[{\"id\":-1,\"content\":\"x\"}]"}, GLIM_E_FORMAT, "without id"},
+    {"added id of a token",
+     {.added = "[{\"id\":65,\"content\":\"x\"}]"},
+     GLIM_E_FORMAT,
+     "has id 65"},
+    {"added text of a token",
+     {.added = "[{\"id\":65,\"content\":\"A\"}]"},
+     GLIM_E_FORMAT,
+     "byte 0x41"},
+    {"added id too big",
+     {.added = "[{\"id\":2000000000,\"content\":\"x\"}]"},
+     GLIM_E_FORMAT,
+     "token id"},
+    {"added id negative",
+     {.added = "[{\"id\":-1,\"content\":\"x\"}]"},
+     GLIM_E_FORMAT,
+     "without id"},
     {"added object", {.added = "{}"}, GLIM_E_FORMAT, "list"},
     {"added number", {.added = "[1]"}, GLIM_E_FORMAT, "object"},
-    {"empty normalizer", {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[]}"}, GLIM_OK, NULL},
+    {"empty normalizer",
+     {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[]}"},
+     GLIM_OK,
+     NULL},
     {"NFC", {.normalizer = "{\"type\":\"NFC\"}"}, GLIM_E_UNSUPPORTED, "NFC"},
-    {"NFC in a list", {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}]}"}, GLIM_E_UNSUPPORTED, "NFC"},
+    {"NFC in a list",
+     {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}]}"},
+     GLIM_E_UNSUPPORTED,
+     "NFC"},
     {"lower case", {.normalizer = "{\"type\":\"Lowercase\"}"}, GLIM_E_UNSUPPORTED, "Lowercase"},
     {"normalizer list", {.normalizer = "[]"}, GLIM_E_FORMAT, "object or null"},
     {"no pre-tokenizer", {.pre = "null"}, GLIM_E_UNSUPPORTED, "null"},
@@ -128,25 +153,61 @@ static const struct variant {
     {"prefix space", {.pre = BYTE_LEVEL("true", "true")}, GLIM_E_UNSUPPORTED, "add_prefix_space"},
     {"no byte level", {.pre = "{\"type\":\"Whitespace\"}"}, GLIM_E_UNSUPPORTED, "Whitespace"},
     {"metaspace", {.pre = "{\"type\":\"Metaspace\"}"}, GLIM_E_UNSUPPORTED, "Metaspace"},
-    {"digits", {.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":true}," BYTE_LEVEL("false", "true") "]}"}, GLIM_OK, NULL},
-    {"behind byte level", {.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL("false", "true") ",{\"type\":\"Digits\"}]}"}, GLIM_E_UNSUPPORTED, "behind ByteLevel"},
-    {"empty sequence", {.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[]}"}, GLIM_E_UNSUPPORTED, "without ByteLevel"},
+    {"digits",
+     {.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":"
+             "true}," BYTE_LEVEL("false", "true") "]}"},
+     GLIM_OK,
+     NULL},
+    {"behind byte level",
+     {.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL(
+          "false", "true") ",{\"type\":\"Digits\"}]}"},
+     GLIM_E_UNSUPPORTED,
+     "behind ByteLevel"},
+    {"empty sequence",
+     {.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[]}"},
+     GLIM_E_UNSUPPORTED,
+     "without ByteLevel"},
     {"string pattern", {.pre = SPLIT("{\"String\":\"a.(é\"}", "Isolated", "false")}, GLIM_OK, NULL},
-    {"removed", {.pre = SPLIT("{\"Regex\":\"a\"}", "Removed", "false")}, GLIM_E_UNSUPPORTED, "Removed"},
-    {"invert", {.pre = SPLIT("{\"Regex\":\"a\"}", "Isolated", "true")}, GLIM_E_UNSUPPORTED, "invert"},
+    {"removed",
+     {.pre = SPLIT("{\"Regex\":\"a\"}", "Removed", "false")},
+     GLIM_E_UNSUPPORTED,
+     "Removed"},
+    {"invert",
+     {.pre = SPLIT("{\"Regex\":\"a\"}", "Isolated", "true")},
+     GLIM_E_UNSUPPORTED,
+     "invert"},
     {"pattern", {.pre = SPLIT("{}", "Isolated", "false")}, GLIM_E_FORMAT, "without a pattern"},
-    {"regex", {.pre = SPLIT("{\"Regex\":\"\\\\w\"}", "Isolated", "false")}, GLIM_E_UNSUPPORTED, "\\w"},
+    {"regex",
+     {.pre = SPLIT("{\"Regex\":\"\\\\w\"}", "Isolated", "false")},
+     GLIM_E_UNSUPPORTED,
+     "\\w"},
     {"template", {.post = "{\"type\":\"TemplateProcessing\",\"single\":[]}"}, GLIM_OK, NULL},
-    {"post sequence", {.post = "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":\"TemplateProcessing\"}]}"}, GLIM_OK, NULL},
-    {"bert post", {.post = "{\"type\":\"BertProcessing\"}"}, GLIM_E_UNSUPPORTED, "post-processor \"BertProcessing\""},
-    {"decoder", {.decoder = "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"}]}"}, GLIM_E_UNSUPPORTED, "decoder \"ByteFallback\""},
+    {"post sequence",
+     {.post = "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":"
+              "\"TemplateProcessing\"}]}"},
+     GLIM_OK,
+     NULL},
+    {"bert post",
+     {.post = "{\"type\":\"BertProcessing\"}"},
+     GLIM_E_UNSUPPORTED,
+     "post-processor \"BertProcessing\""},
+    {"decoder",
+     {.decoder = "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"}]}"},
+     GLIM_E_UNSUPPORTED,
+     "decoder \"ByteFallback\""},
     {"model", {.settings = "\"type\":\"WordPiece\""}, GLIM_E_UNSUPPORTED, "\"WordPiece\""},
     {"model number", {.settings = "\"type\":3"}, GLIM_E_UNSUPPORTED, "model type"},
     {"dropout", {.settings = "\"type\":\"BPE\",\"dropout\":0.1"}, GLIM_E_UNSUPPORTED, "dropout"},
     {"no dropout", {.settings = "\"type\":\"BPE\",\"dropout\":0.0"}, GLIM_OK, NULL},
-    {"unknown token", {.settings = "\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true"}, GLIM_OK, NULL},
+    {"unknown token",
+     {.settings = "\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true"},
+     GLIM_OK,
+     NULL},
     {"byte fallback", {.settings = "\"byte_fallback\":true"}, GLIM_E_UNSUPPORTED, "byte_fallback"},
-    {"prefix", {.settings = "\"continuing_subword_prefix\":\"##\""}, GLIM_E_UNSUPPORTED, "continuing_subword_prefix"},
+    {"prefix",
+     {.settings = "\"continuing_subword_prefix\":\"##\""},
+     GLIM_E_UNSUPPORTED,
+     "continuing_subword_prefix"},
     {"no suffix", {.settings = "\"end_of_word_suffix\":\"\""}, GLIM_OK, NULL},
     {"ignore", {.settings = "\"ignore_merges\":true"}, GLIM_OK, NULL},
     {"ignore what", {.settings = "\"ignore_merges\":3"}, GLIM_E_FORMAT, "ignore_merges"},
@@ -159,7 +220,10 @@ static const struct variant {
     {"merges null", {.merges = "null"}, GLIM_E_FORMAT, "list"},
     {"unknown merge", {.merges = "[\"h x\"]"}, GLIM_E_FORMAT, "merge 0 makes"},
     {"same id", {.vocab_more = ",\"he\":65,\"hey\":257"}, GLIM_E_FORMAT, "two tokens have this id"},
-    {"same text", {.vocab_more = ",\"he\":256,\"hey\":257,\"he\":259"}, GLIM_E_FORMAT, "same text \"he\""},
+    {"same text",
+     {.vocab_more = ",\"he\":256,\"hey\":257,\"he\":259"},
+     GLIM_E_FORMAT,
+     "same text \"he\""},
     {"fraction", {.vocab_more = ",\"he\":256.5"}, GLIM_E_FORMAT, "integer"},
     {"text as id", {.vocab_more = ",\"he\":\"256\""}, GLIM_E_FORMAT, "integer"},
     {"huge id", {.vocab_more = ",\"he\":99999999"}, GLIM_E_FORMAT, "token id"},
@@ -167,6 +231,10 @@ static const struct variant {
     {"model twice", {.more = ",\"model\":{}"}, GLIM_E_FORMAT, "twice"},
     {"vocab twice", {.settings = "\"vocab\":{}"}, GLIM_E_FORMAT, "twice"},
     {"merges twice", {.settings = "\"merges\":[]"}, GLIM_E_FORMAT, "twice"},
+    {"key twice in a part",
+     {.decoder = "{\"type\":\"ByteLevel\",\"type\":1}"},
+     GLIM_E_INPUT,
+     "in the part at byte"},
     {"bytes behind", {.more = "} "}, GLIM_E_INPUT, "byte"},
 };
 
@@ -243,12 +311,14 @@ static void every_prefix(void **state)
         glim_tokenizer *t = NULL;
         glim_error e = {0};
         glim_err rc = load((glim_str){b.p, n}, &t, &e);
-        if (rc != GLIM_E_INPUT) fail_msg("%zu bytes: %d \"%s\"", n, (int)rc, e.msg);
+        /* A number that was cut may be another token's id. */
+        if (rc != GLIM_E_INPUT && !(rc == GLIM_E_FORMAT && strstr(e.msg, "this id")))
+            fail_msg("%zu bytes: %d \"%s\"", n, (int)rc, e.msg);
         assert_true(e.offset <= n);
     }
     glim_buf_deinit(&b);
-    static const char *const wrong[] = {"[]", "null", "3", "{}", "{\"model\":{}}", "{\"model\":[]}",
-                                        "{\"model\":{\"vocab\":[]}}"};
+    static const char *const wrong[] = {
+        "[]", "null", "3", "{}", "{\"model\":{}}", "{\"model\":[]}", "{\"model\":{\"vocab\":[]}}"};
     for (size_t i = 0; i < GLIM_COUNT(wrong); i++) {
         glim_tokenizer *t = NULL;
         glim_error e = {0};
@@ -288,8 +358,8 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reading),      cmocka_unit_test(all_variants),
-        cmocka_unit_test(split_kinds),  cmocka_unit_test(every_prefix),
+        cmocka_unit_test(reading),     cmocka_unit_test(all_variants),
+        cmocka_unit_test(split_kinds), cmocka_unit_test(every_prefix),
         cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests_name("text/tokenizer_json", tests, NULL, NULL);
