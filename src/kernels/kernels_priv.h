@@ -6,9 +6,8 @@
 
 #include "kernels/kernels.h"
 
-#if defined(__x86_64__)
-#define GLIM_KERNELS_X86 1
-#else
+/* Set by CMakeLists.txt where it builds the x86 levels. */
+#ifndef GLIM_KERNELS_X86
 #define GLIM_KERNELS_X86 0
 #endif
 
