@@ -58,6 +58,11 @@ typedef struct glim_chat {
     bool no_generation_prompt; /* the prompt ends after the last message (prefill of an answer) */
 } glim_chat;
 
+typedef struct glim_logit_bias {
+    int32_t id;
+    float bias; /* [-100,100], added to the logit; -100 bans the token */
+} glim_logit_bias;
+
 /* Sampling and stopping. Fill with glim_gen_opts_init(), then change what the caller asked for.
  * A NaN or negative value marked "unset" takes the model's own generation settings. */
 typedef struct glim_gen_opts {
@@ -71,6 +76,20 @@ typedef struct glim_gen_opts {
     int64_t n_max;         /* completion tokens; -1: what is left of the context */
     const glim_str *stops; /* stop strings, matched in content only */
     size_t n_stop;
+    float repetition_penalty; /* (0,10], 1: off; over prompt and answer: divides positive logits, multiplies negative ones */
+    float presence_penalty;   /* [-2,2], 0: off; once for each token of the answer */
+    float frequency_penalty;  /* [-2,2], 0: off; for each time a token stands in the answer */
+    const glim_logit_bias *biases;
+    size_t n_bias;
+    int32_t n_logprob;        /* alternatives reported with each token, 0 to 20; -1: no LOGPROBS events */
+    int64_t n_min;            /* tokens before a turn may end */
+    bool ignore_eos;          /* turns do not end by themselves */
+    int64_t think_budget;     /* tokens of thought before it is closed; -1: no limit of its own */
+    glim_tristate loop_stop;  /* end an answer that repeats itself; unset: on, unless ignore_eos */
+    float dry_multiplier;     /* 0: off; penalty for continuing a repetition: multiplier * base^(length - allowed) */
+    float dry_base;           /* at least 1 */
+    int32_t dry_allowed_length;
+    int32_t dry_range;        /* tokens looked back, -1: all */
 } glim_gen_opts;
 
 GLIM_API void glim_gen_opts_init(glim_gen_opts *o);
@@ -81,7 +100,8 @@ typedef enum glim_stop_reason {
     GLIM_STOP_STRING,  /* a stop string matched */
     GLIM_STOP_LENGTH,  /* n_max tokens were made */
     GLIM_STOP_CONTEXT, /* the context is full */
-    GLIM_STOP_CANCEL   /* the callback or glim_session_cancel() asked for it */
+    GLIM_STOP_CANCEL,  /* the callback or glim_session_cancel() asked for it */
+    GLIM_STOP_LOOP     /* the answer only repeated itself */
 } glim_stop_reason;
 
 typedef struct glim_usage {
@@ -93,6 +113,18 @@ typedef struct glim_usage {
     double completion_ms; /* decode */
 } glim_usage;
 
+/* Natural logarithms of the model's own probabilities, before temperature, penalties and limits. */
+typedef struct glim_logprob {
+    int32_t id;
+    float logprob;
+    glim_str bytes; /* not always whole characters */
+} glim_logprob;
+typedef struct glim_token_logprobs {
+    glim_logprob chosen;
+    const glim_logprob *top; /* most probable first, the chosen one among them when it is */
+    size_t n_top;
+} glim_token_logprobs;
+
 typedef enum glim_event_kind {
     GLIM_EV_PROGRESS,    /* prefill: n_done of n_total prompt tokens */
     GLIM_EV_REASONING,   /* text */
@@ -102,6 +134,7 @@ typedef enum glim_event_kind {
     GLIM_EV_CALL_END,    /* i_call; text: the arguments as one JSON object */
     GLIM_EV_CALL_BROKEN, /* i_call; the announced call never closed; text: its raw bytes, which are
                             content (or reasoning, where in_reasoning says so) */
+    GLIM_EV_LOGPROBS,    /* before a token's text, when asked for: logprobs, in_reasoning */
     GLIM_EV_STOP         /* reason, usage; always the last event of a generation that began */
 } glim_event_kind;
 
@@ -116,6 +149,7 @@ typedef struct glim_event {
     glim_stop_reason reason;
     glim_str stop_text; /* the stop string, or the stop token's text */
     const glim_usage *usage;
+    const struct glim_token_logprobs *logprobs;
 } glim_event;
 
 /* Returns true to go on, false to cancel. Called on the thread that called glim_generate(). */

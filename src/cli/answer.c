@@ -9,8 +9,7 @@
 #define GREY "\x1b[90m"
 #define PLAIN "\x1b[0m"
 
-/* ---- Ctrl-C
- * -------------------------------------------------------------------------------------- */
+/* ---- Ctrl-C ---------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t interrupts;
 static glim_session *volatile watched;
@@ -51,8 +50,7 @@ void glim_cli_watch(glim_session *s)
     watched = s;
 }
 
-/* ---- printer
- * --------------------------------------------------------------------------------------- */
+/* ---- printer --------------------------------------------------------------------------------- */
 
 glim_err glim_printer_init(glim_printer *p, bool silent, glim_error *e)
 {
@@ -150,14 +148,14 @@ void glim_printer_finish(glim_printer *p, const glim_answer *a)
     fflush(stdout);
 }
 
-/* ---- results
- * --------------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 const char *glim_finish_reason(const glim_answer *a)
 {
     switch (a->reason) {
     case GLIM_STOP_LENGTH:
     case GLIM_STOP_CONTEXT:
+    case GLIM_STOP_LOOP:
         return "length";
     case GLIM_STOP_CANCEL:
         return "cancelled";

@@ -7,94 +7,50 @@
 #define ANSWER_MAX ((size_t)256 << 20)
 
 struct glim_collector {
-    glim_buf reasoning, content;
-    glim_arena *arena; /* of finished calls */
-    glim_tool_call *calls;
-    size_t n_call, cap_call;
-    glim_str id, name; /* of the call that is open */
+    glim_parsed parsed;
+    glim_tool_call *calls; /* views of parsed's, made when asked for */
     glim_answer answer;
-    bool failed;
 };
 
 glim_collector *glim_collector_new(void)
 {
     glim_collector *c = glim_new0(glim_collector);
-    if (c) c->arena = glim_arena_new(ANSWER_MAX);
-    if (!c || !c->arena) {
-        glim_collector_free(c);
-        return NULL;
-    }
-    glim_buf_init(&c->reasoning, ANSWER_MAX);
-    glim_buf_init(&c->content, ANSWER_MAX);
+    if (c) glim_parsed_init(&c->parsed, ANSWER_MAX);
     return c;
 }
 
 void glim_collector_free(glim_collector *c)
 {
     if (!c) return;
-    glim_buf_deinit(&c->reasoning);
-    glim_buf_deinit(&c->content);
-    glim_arena_free(c->arena);
+    glim_parsed_deinit(&c->parsed);
     glim_free(c->calls);
     glim_free(c);
-}
-
-static void end_call(glim_collector *c, glim_str arguments)
-{
-    if (c->n_call == c->cap_call) {
-        size_t cap = GLIM_MAX(c->cap_call * 2, 4);
-        glim_tool_call *calls = glim_realloc(c->calls, cap * sizeof *calls);
-        if (!calls) {
-            c->failed = true;
-            return;
-        }
-        c->calls = calls;
-        c->cap_call = cap;
-    }
-    glim_str args = glim_arena_str(c->arena, arguments);
-    if (!args.p) c->failed = true;
-    c->calls[c->n_call++] = (glim_tool_call){c->id, c->name, args};
 }
 
 bool glim_collector_event(void *collector, const glim_event *ev)
 {
     glim_collector *c = collector;
-    switch (ev->kind) {
-    case GLIM_EV_REASONING:
-        glim_buf_addv(&c->reasoning, ev->text);
-        break;
-    case GLIM_EV_CONTENT:
-        glim_buf_addv(&c->content, ev->text);
-        break;
-    case GLIM_EV_CALL_BEGIN:
-        c->id = glim_arena_str(c->arena, ev->id);
-        c->name = glim_arena_str(c->arena, ev->name);
-        if (!c->id.p || !c->name.p) c->failed = true;
-        break;
-    case GLIM_EV_CALL_END:
-        end_call(c, ev->text);
-        break;
-    case GLIM_EV_CALL_BROKEN:
-        glim_buf_addv(ev->in_reasoning ? &c->reasoning : &c->content, ev->text);
-        break;
-    case GLIM_EV_STOP:
+    if (ev->kind == GLIM_EV_STOP) {
         c->answer.reason = ev->reason;
         if (ev->usage) c->answer.usage = *ev->usage;
-        break;
-    case GLIM_EV_PROGRESS:
-    case GLIM_EV_CALL_ARG:
-        break;
     }
-    return !c->failed && !c->reasoning.err && !c->content.err;
+    return glim_parsed_event(&c->parsed, ev);
 }
 
 const glim_answer *glim_collector_answer(glim_collector *c)
 {
-    if (c->failed || c->reasoning.err || c->content.err) return NULL;
-    c->answer.reasoning = glim_buf_view(&c->reasoning);
-    c->answer.content = glim_buf_view(&c->content);
+    const glim_parsed *p = &c->parsed;
+    if (p->err) return NULL;
+    glim_free(c->calls);
+    c->calls = glim_alloc_array(p->n_call, sizeof *c->calls);
+    if (!c->calls) return NULL;
+    for (size_t i = 0; i < p->n_call; i++)
+        c->calls[i] = (glim_tool_call){glim_buf_view(&p->calls[i].id), glim_buf_view(&p->calls[i].name),
+                                       glim_buf_view(&p->calls[i].arguments)};
+    c->answer.reasoning = glim_buf_view(&p->reasoning);
+    c->answer.content = glim_buf_view(&p->content);
     c->answer.calls = c->calls;
-    c->answer.n_call = c->n_call;
+    c->answer.n_call = p->n_call;
     return &c->answer;
 }
 

@@ -82,22 +82,44 @@ GLIM_MUST_USE glim_err glim_session_eval_progress(glim_session *s, const int32_t
 /* ---- sample.c -------------------------------------------------------------------------------- */
 
 typedef struct glim_sampler {
-    float temperature, top_p, min_p;
-    int32_t top_k;
+    glim_gen_opts o; /* in range; temperature, top_p, top_k, min_p are set */
     glim_rng rng;
-    float *p;        /* [n] probabilities up to a factor */
-    int32_t *sorted; /* [n] ids of the bucket that a limit cuts through */
     size_t n;
+    float *logits;     /* [n] after bias and penalties */
+    float *p;          /* [n] probabilities up to a factor */
+    int32_t *sorted;   /* [n] ids of the bucket that a limit cuts through */
+    uint32_t *count;   /* [n] times in the answer */
+    uint8_t *seen;     /* [n] 1: in the prompt or the answer */
+    glim_ids history;  /* all tokens in order; only while DRY is on */
 } glim_sampler;
-/* Settings must be in range and set. Errors: NOMEM. */
+/* Borrows o's lists until deinit. Errors: NOMEM. */
 GLIM_MUST_USE glim_err glim_sampler_init(glim_sampler *s, const glim_gen_opts *o, size_t n_vocab,
                                          glim_error *e);
 void glim_sampler_deinit(glim_sampler *s);
-/* Picks a token. Errors: FAIL when no logit is finite. */
-GLIM_MUST_USE glim_err glim_sample(glim_sampler *s, const float *logits, size_t n, int32_t *id,
+/* Tells it about a token of the prompt or of the answer. Errors: NOMEM. */
+GLIM_MUST_USE glim_err glim_sampler_see(glim_sampler *s, int32_t id, bool answer, glim_error *e);
+/* Picks a token that is none of the banned ones. Errors: FAIL when no logit is finite. */
+GLIM_MUST_USE glim_err glim_sample(glim_sampler *s, const float *logits, size_t n,
+                                   const int32_t *banned, size_t n_banned, int32_t *id,
                                    glim_error *e);
+/* The n_top most probable tokens (their bytes are left empty; id -1 beyond the vocabulary) and the chosen one. */
+void glim_top_logprobs(const float *logits, size_t n, int32_t chosen, glim_logprob *top, size_t n_top,
+                       glim_logprob *of);
 
-/* ---- generate.c ------------------------------------------------------------------------------ */
+/* ---- loop.c ---------------------------------------------------------------------------------- */
+
+#define GLIM_LOOP_PERIOD_MAX 512 /* tokens */
+typedef struct glim_loop {
+    int32_t last[GLIM_LOOP_PERIOD_MAX];
+    int64_t run[GLIM_LOOP_PERIOD_MAX]; /* [p - 1] for period p */
+    int64_t n;
+} glim_loop;
+void glim_loop_init(glim_loop *l);
+bool glim_loop_push(glim_loop *l, int32_t id); /* true: the answer repeats itself */
+
+#define GLIM_LOGPROBS_MAX 20
+
+/* ---- gen_opts.c ------------------------------------------------------------------------------ */
 
 /* Merges what the caller set over what the model proposes and checks the ranges. Errors: INPUT by
  * name. */

@@ -1,58 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * generate.c - a prompt becomes a stream of events: prefill, then token by token through sampler,
- * detokenizer, output parser and stop strings. Layout: token -> bytes -> whole characters (detok)
- * -> thought, answer, calls (parser) -> stop strings -> the caller's callback. Thread: engine; the
- * callback runs on it. Fails:  errors before the first token leave the session with the prompt's
- * cached prefix; the STOP event is the last one of every stream that began. */
+ * generate.c - a prompt becomes a stream of events: prefill, then token by token.
+ * Layout: token -> bytes -> whole characters (detok) -> thought, answer, calls (parser) -> stop strings -> the
+ *         caller's callback.
+ * Not here: choosing a token (sample.c), settings (gen_opts.c), repetition (loop.c).
+ * Thread: engine; the callback runs on it.
+ * Fails:  errors before the first token leave the session with the prompt's cached prefix; the STOP event is the
+ *         last one of every stream that began. */
 #include "engine/engine_int.h"
 
 #include <math.h>
 #include <stdio.h>
-
-void glim_gen_opts_init(glim_gen_opts *o)
-{
-    *o = (glim_gen_opts){.size = sizeof *o,
-                         .temperature = NAN,
-                         .top_p = NAN,
-                         .min_p = NAN,
-                         .top_k = -1,
-                         .n_max = -1};
-}
-
-#define STOP_STRINGS_MAX 16
-#define STOP_BYTES_MAX 1024
-
-glim_err glim_gen_resolve(const glim_model *m, const glim_gen_opts *given, glim_gen_opts *out,
-                          glim_error *e)
-{
-    glim_gen_opts_init(out);
-    if (given) memcpy(out, given, GLIM_MIN(given->size, sizeof *out));
-    out->size = sizeof *out;
-    if (isnan(out->temperature)) out->temperature = m->gen.temperature;
-    if (isnan(out->top_p)) out->top_p = m->gen.top_p;
-    if (isnan(out->min_p)) out->min_p = m->gen.min_p;
-    if (out->top_k < 0) out->top_k = m->gen.top_k;
-    if (!(out->temperature >= 0 && out->temperature <= 5))
-        return glim_fail(e, GLIM_E_INPUT, "temperature: %g is beyond 0 to 5",
-                         (double)out->temperature);
-    if (!(out->top_p > 0 && out->top_p <= 1))
-        return glim_fail(e, GLIM_E_INPUT, "top_p: %g is beyond 0 (excluded) to 1",
-                         (double)out->top_p);
-    if (!(out->min_p >= 0 && out->min_p < 1))
-        return glim_fail(e, GLIM_E_INPUT, "min_p: %g is beyond 0 to 1 (excluded)",
-                         (double)out->min_p);
-    if (out->n_max < -1 || out->n_max == 0)
-        return glim_fail(e, GLIM_E_INPUT, "max_tokens: %lld; at least 1", (long long)out->n_max);
-    if (out->n_stop > STOP_STRINGS_MAX)
-        return glim_fail(e, GLIM_E_INPUT, "stop: %zu strings; at most %d", out->n_stop,
-                         STOP_STRINGS_MAX);
-    for (size_t i = 0; i < out->n_stop; i++)
-        if (out->stops[i].n == 0 || out->stops[i].n > STOP_BYTES_MAX)
-            return glim_fail(e, GLIM_E_INPUT,
-                             "stop: string %zu has %zu bytes; 1 to %d are possible", i + 1,
-                             out->stops[i].n, STOP_BYTES_MAX);
-    return GLIM_OK;
-}
 
 /* ---- one generation -------------------------------------------------------------------------- */
 
@@ -72,6 +29,12 @@ typedef struct gen {
     glim_rng id_rng;
     char call_id[32];
     glim_usage usage;
+    glim_loop loop;
+    int64_t n_limit;   /* completion tokens there can be: n_max or the rest of the context */
+    int32_t think_end; /* id of the closing tag, -1: none */
+    bool thought_closed;
+    glim_token_logprobs logprobs;
+    glim_logprob top[GLIM_LOGPROBS_MAX];
     int32_t next; /* sampled, not yet computed */
 } gen;
 
@@ -187,11 +150,45 @@ typedef struct sample_call {
     glim_error e; /* its own: the evaluation reports the stop as a cancel and would overwrite it */
 } sample_call;
 
+/* The answer must have room, and a thought its limit: api clients get text, not an endless thought that ate
+ * max_tokens. Small limits are left alone; there the caller asked for no more than a look. */
+static bool must_close_thought(const gen *g)
+{
+    enum { LIMIT_MIN = 512, RESERVE_MAX = 1024 };
+    if (!g->parser || g->thought_closed || g->think_end < 0 || !glim_parser_in_reasoning(g->parser))
+        return false;
+    if (g->o.think_budget >= 0 && g->usage.n_reasoning >= g->o.think_budget) return true;
+    int64_t left = g->n_limit - g->usage.n_completion;
+    return g->n_limit >= LIMIT_MIN && left <= GLIM_MIN(g->n_limit / 4, RESERVE_MAX);
+}
+
+static void note_logprobs(gen *g, const float *logits, size_t n_vocab)
+{
+    const glim_tokenizer *tok = g->s->m->vocab->tok;
+    glim_token_logprobs *lp = &g->logprobs;
+    size_t n = (size_t)g->o.n_logprob;
+    glim_top_logprobs(logits, n_vocab, g->next, g->top, n, &lp->chosen);
+    while (n && g->top[n - 1].id < 0) n--;
+    for (size_t i = 0; i < n; i++) g->top[i].bytes = glim_token_bytes(tok, g->top[i].id);
+    lp->chosen.bytes = glim_token_bytes(tok, g->next);
+    lp->top = g->top;
+    lp->n_top = n;
+}
+
 static bool sample_logits(void *user, int64_t pos, const float *logits, size_t n_vocab)
 {
     sample_call *c = user;
+    gen *g = c->g;
+    const glim_vocab *v = g->s->m->vocab;
+    bool no_end = g->o.ignore_eos || g->usage.n_completion < g->o.n_min;
     (void)pos;
-    c->rc = glim_sample(&c->g->sampler, logits, n_vocab, &c->g->next, &c->e);
+    if (must_close_thought(g)) {
+        g->next = g->think_end;
+        g->thought_closed = true;
+    } else {
+        c->rc = glim_sample(&g->sampler, logits, n_vocab, v->stops, no_end ? v->n_stop : 0, &g->next, &c->e);
+    }
+    if (!c->rc && g->o.n_logprob >= 0) note_logprobs(g, logits, n_vocab);
     return c->rc == GLIM_OK;
 }
 
@@ -235,7 +232,22 @@ static glim_err prefill(gen *g, const glim_tokens *prompt, glim_error *e)
     glim_session_truncate(s, same);
     g->usage.n_prompt = n;
     g->usage.n_cached = same;
+    /* The last token sampled is not computed: one more than there are places. */
+    g->n_limit = n_ctx - n + 1;
+    if (g->o.n_max > 0) g->n_limit = GLIM_MIN(g->n_limit, g->o.n_max);
+    for (int64_t i = 0; i < n; i++) {
+        glim_err rc = glim_sampler_see(&g->sampler, prompt->ids[i], false, e);
+        if (rc) return rc;
+    }
     return step(g, prompt->ids + same, (size_t)(n - same), true, e);
+}
+
+static bool emit_logprobs(gen *g)
+{
+    const glim_event ev = {.kind = GLIM_EV_LOGPROBS,
+                           .logprobs = &g->logprobs,
+                           .in_reasoning = g->parser && glim_parser_in_reasoning(g->parser)};
+    return emit(g, &ev);
 }
 
 /* Decodes until something ends it; *why says what. */
@@ -250,9 +262,14 @@ static glim_err decode(gen *g, glim_stop_reason *why, glim_error *e)
             *why = GLIM_STOP_END;
             return GLIM_OK;
         }
-        glim_err rc = take_token(g, id, e);
+        glim_err rc = glim_sampler_see(&g->sampler, id, true, e);
+        if (!rc && g->o.n_logprob >= 0 && !emit_logprobs(g))
+            rc = glim_fail(e, GLIM_E_CANCELLED, "cancelled by the caller");
+        if (!rc) rc = take_token(g, id, e);
         if (rc) return rc;
+        bool looping = glim_loop_push(&g->loop, id) && g->o.loop_stop == GLIM_ON;
         *why = g->stop_hit                                             ? GLIM_STOP_STRING
+               : looping                                               ? GLIM_STOP_LOOP
                : g->o.n_max > 0 && g->usage.n_completion >= g->o.n_max ? GLIM_STOP_LENGTH
                : s->n_token >= s->m->n_ctx                             ? GLIM_STOP_CONTEXT
                                                                        : GLIM_STOP_NONE;
@@ -316,6 +333,8 @@ static glim_err generate(glim_session *s, const glim_tokens *prompt, const glim_
     glim_buf_init(&g.bytes, HELD_MAX);
     glim_buf_init(&g.held, HELD_MAX);
     glim_detok_init(&g.detok);
+    glim_loop_init(&g.loop);
+    g.think_end = glim_token_special(s->m->vocab->tok, GLIM_STR("</think>"));
     /* A seeded run names its calls the same way each time; the session's count keeps two turns
      * apart. */
     glim_rng_seed(&g.id_rng, g.o.has_seed ? g.o.seed ^ (++s->n_call << 32) : glim_entropy());

@@ -173,6 +173,14 @@ static glim_err warm_weights(const glim_modelfile *f, const glim_model_opts *o,
     return GLIM_OK;
 }
 
+static bool meta_i64(const glim_modelfile *f, const char *key, int64_t *out)
+{
+    uint64_t u;
+    if (!glim_meta_u64(glim_modelfile_meta(f, key), &u) || u > INT64_MAX) return false;
+    *out = (int64_t)u;
+    return true;
+}
+
 /* What the vendor recommends where the file says nothing: temperature 1, top-p 0.95, nothing else.
  */
 static void model_settings(const glim_modelfile *f, glim_gen_opts *g)
@@ -194,9 +202,14 @@ static void model_settings(const glim_modelfile *f, glim_gen_opts *g)
          glim_meta_f64(glim_modelfile_meta(f, "general.sampling.top_p"), &v)) &&
         v > 0 && v <= 1)
         g->top_p = (float)v;
-    if (glim_json_i64(glim_json_get(cfg, "top_k"), &k) && k >= 0 && k <= INT32_MAX)
+    if ((glim_json_i64(glim_json_get(cfg, "top_k"), &k) ||
+         meta_i64(f, "general.sampling.top_k", &k)) &&
+        k >= 0 && k <= INT32_MAX)
         g->top_k = (int32_t)k;
-    if (glim_json_f64(glim_json_get(cfg, "min_p"), &v) && v >= 0 && v < 1) g->min_p = (float)v;
+    if ((glim_json_f64(glim_json_get(cfg, "min_p"), &v) ||
+         glim_meta_f64(glim_modelfile_meta(f, "general.sampling.min_p"), &v)) &&
+        v >= 0 && v < 1)
+        g->min_p = (float)v;
     if (glim_json_bool(glim_json_get(cfg, "do_sample"), &sample) && !sample) g->temperature = 0;
 }
 

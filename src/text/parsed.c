@@ -13,6 +13,7 @@ void glim_parsed_init(glim_parsed *r, size_t max_bytes)
 
 static void drop_call(glim_parsed_call *c)
 {
+    glim_buf_deinit(&c->id);
     glim_buf_deinit(&c->name);
     glim_buf_deinit(&c->arguments);
 }
@@ -39,9 +40,11 @@ static glim_err add_call(glim_parsed *r, const glim_event *ev)
     }
     glim_parsed_call *c = &r->calls[r->n_call++];
     c->i_call = ev->i_call;
+    glim_buf_init(&c->id, r->content.max);
     glim_buf_init(&c->name, r->content.max);
     glim_buf_init(&c->arguments, r->content.max);
-    return glim_buf_addv(&c->name, ev->name);
+    glim_err rc = glim_buf_addv(&c->id, ev->id);
+    return rc ? rc : glim_buf_addv(&c->name, ev->name);
 }
 
 bool glim_parsed_event(void *user, const glim_event *ev)
@@ -72,6 +75,7 @@ bool glim_parsed_event(void *user, const glim_event *ev)
         break;
     case GLIM_EV_CALL_ARG:
     case GLIM_EV_PROGRESS:
+    case GLIM_EV_LOGPROBS:
     case GLIM_EV_STOP:
         break;
     }

@@ -144,7 +144,7 @@ size_t glim_parser_n_call(const glim_parser *p); /* whole calls so far */
 /* parsed.c: the whole result, for those who need no stream. */
 typedef struct glim_parsed_call {
     size_t i_call;
-    glim_buf name, arguments; /* arguments: one JSON object */
+    glim_buf id, name, arguments; /* id may be empty; arguments: one JSON object */
 } glim_parsed_call;
 typedef struct glim_parsed {
     glim_buf reasoning, content;

@@ -76,7 +76,7 @@ static void test_support(void **state)
         assert_int_equal(glim_sampler_init(&s, &o, N, NULL), GLIM_OK);
         for (int draw = 0; draw < 3000; draw++) {
             int32_t id = -1;
-            assert_int_equal(glim_sample(&s, logits, N, &id, NULL), GLIM_OK);
+            assert_int_equal(glim_sample(&s, logits, N, NULL, 0, &id, NULL), GLIM_OK);
             assert_in_range(id, 0, N - 1);
             if (!may[id]) fail_msg("case %zu drew token %d, which the limits exclude", c, (int)id);
             seen[id] = true;
@@ -100,7 +100,7 @@ static void test_distribution(void **state)
     assert_int_equal(glim_sampler_init(&s, &o, 4, NULL), GLIM_OK);
     for (int i = 0; i < DRAWS; i++) {
         int32_t id = -1;
-        assert_int_equal(glim_sample(&s, logits, 4, &id, NULL), GLIM_OK);
+        assert_int_equal(glim_sample(&s, logits, 4, NULL, 0, &id, NULL), GLIM_OK);
         count[id]++;
     }
     double total = 1 + exp(1) + exp(2);
@@ -118,7 +118,7 @@ static void test_greedy_and_ties(void **state)
     int32_t id = -1;
     settings(&o, 0, 0, 1, 0, 1);
     assert_int_equal(glim_sampler_init(&s, &o, 5, NULL), GLIM_OK);
-    assert_int_equal(glim_sample(&s, logits, 5, &id, NULL), GLIM_OK);
+    assert_int_equal(glim_sample(&s, logits, 5, NULL, 0, &id, NULL), GLIM_OK);
     assert_int_equal(id, 1); /* the lower id of a tie; what is not finite does not count */
     glim_sampler_deinit(&s);
 }
@@ -133,7 +133,7 @@ static void test_nothing_finite(void **state)
     int32_t id;
     settings(&o, 1, 0, 1, 0, 1);
     assert_int_equal(glim_sampler_init(&s, &o, 3, NULL), GLIM_OK);
-    assert_int_equal(glim_sample(&s, logits, 3, &id, &e), GLIM_E_FAIL);
+    assert_int_equal(glim_sample(&s, logits, 3, NULL, 0, &id, &e), GLIM_E_FAIL);
     assert_non_null(strstr(e.msg, "--cpu ref"));
     glim_sampler_deinit(&s);
 }
@@ -150,7 +150,7 @@ static void test_seed_repeats(void **state)
         settings(&o, 1, 0, 0.95f, 0, 99);
         assert_int_equal(glim_sampler_init(&s, &o, 100, NULL), GLIM_OK);
         for (int i = 0; i < 50; i++) {
-            assert_int_equal(glim_sample(&s, logits, 100, &id, NULL), GLIM_OK);
+            assert_int_equal(glim_sample(&s, logits, 100, NULL, 0, &id, NULL), GLIM_OK);
             if (run == 0) first[i] = id;
             else assert_int_equal(id, first[i]);
         }

@@ -35,8 +35,7 @@ static glim_json *parse_json(glim_str src)
     return v;
 }
 
-/* ---- the result as one line, with the events checked on the way --------------------------------
- */
+/* ---- the result as one line, with the events checked on the way ------------------------------ */
 
 typedef struct watch {
     glim_parsed parsed;
@@ -81,6 +80,7 @@ static bool on_event(void *user, const glim_event *ev)
         w->open = false;
         break;
     case GLIM_EV_PROGRESS:
+    case GLIM_EV_LOGPROBS:
     case GLIM_EV_STOP:
         fail();
     }
@@ -230,8 +230,7 @@ static void goldens(void **state)
     assert_true(count >= 81);
 }
 
-/* ---- what the goldens leave open ----------------------------------------------------------------
- */
+/* ---- what the goldens leave open ------------------------------------------------------------- */
 
 static const char tools_text[] =
     "[{\"type\":\"function\",\"function\":{\"name\":\"now\",\"parameters\":{\"type\":\"object\","
@@ -375,8 +374,7 @@ static void name_lengths(void **state)
     glim_buf_deinit(&got);
 }
 
-/* ---- events
- * --------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 typedef struct trace {
     glim_buf text;
@@ -480,8 +478,7 @@ static void cancel(void **state)
     }
 }
 
-/* ---- schemas
- * --------------------------------------------------------------------------------------- */
+/* ---- schemas --------------------------------------------------------------------------------- */
 
 static const char schema_text[] =
     "{\"name\":\"f\",\"parameters\":{\"allOf\":[{\"$ref\":\"#/$defs/base\"}],"
@@ -578,8 +575,7 @@ static void bad_tools(void **state)
     glim_parser_free(NULL);
 }
 
-/* ---- limits and hostile outputs
- * -------------------------------------------------------------------- */
+/* ---- limits and hostile outputs -------------------------------------------------------------- */
 
 static void limits(void **state)
 {
