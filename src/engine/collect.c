@@ -45,8 +45,9 @@ const glim_answer *glim_collector_answer(glim_collector *c)
     c->calls = glim_alloc_array(p->n_call, sizeof *c->calls);
     if (!c->calls) return NULL;
     for (size_t i = 0; i < p->n_call; i++)
-        c->calls[i] = (glim_tool_call){glim_buf_view(&p->calls[i].id), glim_buf_view(&p->calls[i].name),
-                                       glim_buf_view(&p->calls[i].arguments)};
+        c->calls[i] =
+            (glim_tool_call){glim_buf_view(&p->calls[i].id), glim_buf_view(&p->calls[i].name),
+                             glim_buf_view(&p->calls[i].arguments)};
     c->answer.reasoning = glim_buf_view(&p->reasoning);
     c->answer.content = glim_buf_view(&p->content);
     c->answer.calls = c->calls;

@@ -85,12 +85,12 @@ typedef struct glim_sampler {
     glim_gen_opts o; /* in range; temperature, top_p, top_k, min_p are set */
     glim_rng rng;
     size_t n;
-    float *logits;     /* [n] after bias and penalties */
-    float *p;          /* [n] probabilities up to a factor */
-    int32_t *sorted;   /* [n] ids of the bucket that a limit cuts through */
-    uint32_t *count;   /* [n] times in the answer */
-    uint8_t *seen;     /* [n] 1: in the prompt or the answer */
-    glim_ids history;  /* all tokens in order; only while DRY is on */
+    float *logits;    /* [n] after bias and penalties */
+    float *p;         /* [n] probabilities up to a factor */
+    int32_t *sorted;  /* [n] ids of the bucket that a limit cuts through */
+    uint32_t *count;  /* [n] times in the answer */
+    uint8_t *seen;    /* [n] 1: in the prompt or the answer */
+    glim_ids history; /* all tokens in order; only while DRY is on */
 } glim_sampler;
 /* Borrows o's lists until deinit. Errors: NOMEM. */
 GLIM_MUST_USE glim_err glim_sampler_init(glim_sampler *s, const glim_gen_opts *o, size_t n_vocab,
@@ -103,8 +103,8 @@ GLIM_MUST_USE glim_err glim_sample(glim_sampler *s, const float *logits, size_t 
                                    const int32_t *banned, size_t n_banned, int32_t *id,
                                    glim_error *e);
 /* The n_top most probable tokens (their bytes are left empty; id -1 beyond the vocabulary) and the chosen one. */
-void glim_top_logprobs(const float *logits, size_t n, int32_t chosen, glim_logprob *top, size_t n_top,
-                       glim_logprob *of);
+void glim_top_logprobs(const float *logits, size_t n, int32_t chosen, glim_logprob *top,
+                       size_t n_top, glim_logprob *of);
 
 /* ---- loop.c ---------------------------------------------------------------------------------- */
 

@@ -168,8 +168,10 @@ static void note_logprobs(gen *g, const float *logits, size_t n_vocab)
     glim_token_logprobs *lp = &g->logprobs;
     size_t n = (size_t)g->o.n_logprob;
     glim_top_logprobs(logits, n_vocab, g->next, g->top, n, &lp->chosen);
-    while (n && g->top[n - 1].id < 0) n--;
-    for (size_t i = 0; i < n; i++) g->top[i].bytes = glim_token_bytes(tok, g->top[i].id);
+    while (n && g->top[n - 1].id < 0)
+        n--;
+    for (size_t i = 0; i < n; i++)
+        g->top[i].bytes = glim_token_bytes(tok, g->top[i].id);
     lp->chosen.bytes = glim_token_bytes(tok, g->next);
     lp->top = g->top;
     lp->n_top = n;
@@ -186,7 +188,8 @@ static bool sample_logits(void *user, int64_t pos, const float *logits, size_t n
         g->next = g->think_end;
         g->thought_closed = true;
     } else {
-        c->rc = glim_sample(&g->sampler, logits, n_vocab, v->stops, no_end ? v->n_stop : 0, &g->next, &c->e);
+        c->rc = glim_sample(&g->sampler, logits, n_vocab, v->stops, no_end ? v->n_stop : 0,
+                            &g->next, &c->e);
     }
     if (!c->rc && g->o.n_logprob >= 0) note_logprobs(g, logits, n_vocab);
     return c->rc == GLIM_OK;

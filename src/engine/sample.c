@@ -73,16 +73,19 @@ static void penalise_repetition(const glim_sampler *s, float *x)
     for (size_t i = from + 1; i < n; i++) {
         /* h[i] followed a run that ends at i - 1: how much of it ends the text as well? */
         size_t len = 0;
-        while (len < DRY_LENGTH_MAX && len < i - from && h[i - 1 - len] == h[n - 1 - len]) len++;
+        while (len < DRY_LENGTH_MAX && len < i - from && h[i - 1 - len] == h[n - 1 - len])
+            len++;
         if (len < (size_t)o->dry_allowed_length) continue;
-        float penalty = o->dry_multiplier * powf(o->dry_base, (float)len - (float)o->dry_allowed_length);
+        float penalty =
+            o->dry_multiplier * powf(o->dry_base, (float)len - (float)o->dry_allowed_length);
         float lowered = s->logits[h[i]] - penalty;
         if (lowered < x[h[i]]) x[h[i]] = lowered; /* the longest run counts, not their sum */
     }
 }
 
 /* The logits that are sampled from, in s->logits. */
-static const float *adjust(glim_sampler *s, const float *logits, const int32_t *banned, size_t n_banned)
+static const float *adjust(glim_sampler *s, const float *logits, const int32_t *banned,
+                           size_t n_banned)
 {
     const glim_gen_opts *o = &s->o;
     float *x = s->logits;
@@ -93,15 +96,18 @@ static const float *adjust(glim_sampler *s, const float *logits, const int32_t *
         if (s->count[i]) x[i] -= o->presence_penalty + o->frequency_penalty * (float)s->count[i];
     }
     if (o->dry_multiplier > 0) {
-        memcpy(s->p, x, s->n * sizeof *x); /* penalise_repetition() reads the one and lowers the other */
+        memcpy(s->p, x,
+               s->n * sizeof *x); /* penalise_repetition() reads the one and lowers the other */
         float *keep = s->logits;
         s->logits = s->p;
         penalise_repetition(s, x);
         s->logits = keep;
     }
     for (size_t i = 0; i < o->n_bias; i++)
-        x[o->biases[i].id] = o->biases[i].bias <= -100 ? -INFINITY : x[o->biases[i].id] + o->biases[i].bias;
-    for (size_t i = 0; i < n_banned; i++) x[banned[i]] = -INFINITY;
+        x[o->biases[i].id] =
+            o->biases[i].bias <= -100 ? -INFINITY : x[o->biases[i].id] + o->biases[i].bias;
+    for (size_t i = 0; i < n_banned; i++)
+        x[banned[i]] = -INFINITY;
     return x;
 }
 
@@ -195,9 +201,10 @@ glim_err glim_sample(glim_sampler *s, const float *logits, size_t n, const int32
     const float *x = n_banned || adjusts(&s->o) ? adjust(s, logits, banned, n_banned) : logits;
     size_t best = best_of(x, n);
     if (best == n)
-        return glim_fail(e, GLIM_E_FAIL,
-                         "the model gave no finite logit: the file is damaged, every token is banned, "
-                         "or a kernel is at fault (try --cpu ref)");
+        return glim_fail(
+            e, GLIM_E_FAIL,
+            "the model gave no finite logit: the file is damaged, every token is banned, "
+            "or a kernel is at fault (try --cpu ref)");
     *id = (int32_t)best;
     if (s->o.temperature <= 0 || s->o.top_k == 1) return GLIM_OK;
 
@@ -218,7 +225,8 @@ glim_err glim_sample(glim_sampler *s, const float *logits, size_t n, const int32
 
 /* ---- log-probabilities ----------------------------------------------------------------------- */
 
-void glim_top_logprobs(const float *logits, size_t n, int32_t chosen, glim_logprob *top, size_t n_top, glim_logprob *of)
+void glim_top_logprobs(const float *logits, size_t n, int32_t chosen, glim_logprob *top,
+                       size_t n_top, glim_logprob *of)
 {
     float best = -INFINITY;
     double sum = 0;
@@ -234,10 +242,12 @@ void glim_top_logprobs(const float *logits, size_t n, int32_t chosen, glim_logpr
         if (have == n_top && (n_top == 0 || lp <= top[have - 1].logprob)) continue;
         /* A short list kept sorted: n_top is at most 20. Ties stay in the order of ids. */
         size_t at = have < n_top ? have++ : have - 1;
-        while (at > 0 && top[at - 1].logprob < lp) top[at] = top[at - 1], at--;
+        while (at > 0 && top[at - 1].logprob < lp)
+            top[at] = top[at - 1], at--;
         top[at] = (glim_logprob){.id = (int32_t)i, .logprob = lp};
     }
     /* Tokens beyond the list that n_top promises (a vocabulary smaller than it) are absent. */
-    for (size_t i = have; i < n_top; i++) top[i] = (glim_logprob){.id = -1, .logprob = -INFINITY};
+    for (size_t i = have; i < n_top; i++)
+        top[i] = (glim_logprob){.id = -1, .logprob = -INFINITY};
     *of = (glim_logprob){.id = chosen, .logprob = (float)((double)logits[chosen] - norm)};
 }
