@@ -104,8 +104,7 @@ static glim_err end_reasoning(glim_parser *p, glim_error *e)
     return rc;
 }
 
-/* ---- the machine ------------------------------------------------------------------------------
- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static glim_err step(glim_parser *p, char c, glim_error *e);
 
@@ -220,8 +219,7 @@ static glim_err step(glim_parser *p, char c, glim_error *e)
     return step_text(p, c, e);
 }
 
-/* ---- the parser --------------------------------------------------------------------------------
- */
+/* ---- the parser ------------------------------------------------------------------------------ */
 
 glim_err glim_parser_new(glim_parse_start start, const glim_tool *tools, size_t n_tool,
                          size_t max_bytes, glim_event_fn fn, void *user, glim_parser **out,

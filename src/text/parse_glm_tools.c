@@ -42,8 +42,7 @@ static glim_str strip(glim_str s)
     return s;
 }
 
-/* ---- events ------------------------------------------------------------------------------------
- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static glim_err announce(glim_parser *p, glim_error *e)
 {
@@ -145,8 +144,7 @@ static glim_err complete(glim_parser *p, glim_error *e)
     return glim_parse_send(p, &ev, e);
 }
 
-/* ---- bytes
- * --------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 /* The tag that c completed becomes part of raw. */
 static void take_tag(glim_call *c, char last)

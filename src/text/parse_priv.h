@@ -6,7 +6,7 @@
 
 #include "text/text.h"
 
-/* ---- parse_schema.c ------------------------------------------------------------------------- */
+/* ---- parse_schema.c -------------------------------------------------------------------------- */
 
 /* The declared functions by name, with their parameters' schemas. */
 typedef struct glim_toolset glim_toolset;
@@ -20,8 +20,7 @@ void glim_toolset_free(glim_toolset *t);
 GLIM_MUST_USE glim_err glim_toolset_value(const glim_toolset *t, glim_str function, glim_str key,
                                           glim_str raw, glim_arena *scratch, glim_buf *out);
 
-/* ---- tags -------------------------------------------------------------------------------------
- */
+/* ---- tags ------------------------------------------------------------------------------------ */
 
 /* Every tag begins with '<' and holds no other, so a run of bytes that fails to be a tag never
  * hides the beginning of the next one. */
@@ -90,8 +89,7 @@ typedef struct glim_call {
     glim_buf json; /* a value, or all arguments, on the way out */
 } glim_call;
 
-/* ---- parse.c ------------------------------------------------------------------------------------
- */
+/* ---- parse.c --------------------------------------------------------------------------------- */
 
 typedef enum glim_parse_state {
     GLIM_PARSING_AUTO,

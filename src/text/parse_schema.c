@@ -118,8 +118,7 @@ void glim_toolset_free(glim_toolset *t)
     glim_free(t);
 }
 
-/* ---- references --------------------------------------------------------------------------------
- */
+/* ---- references ------------------------------------------------------------------------------ */
 
 /* Member, counted as steps; NULL when absent or too far. */
 static const glim_json *member(walk *w, const glim_json *v, glim_str key)
@@ -197,8 +196,7 @@ static const glim_json *target(walk *w, const glim_json *node)
     return v ? v : follow(w, w->f->tool, path);
 }
 
-/* ---- types --------------------------------------------------------------------------------------
- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static glim_str strip(glim_str s)
 {
@@ -392,8 +390,7 @@ static int types_for(const glim_toolset *t, glim_str name, glim_str key, glim_st
     return set && w.left >= 0 ? set : T_ANY;
 }
 
-/* ---- values
- * -------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 /* Valid JSON without its blanks: one line, and every number and string spelled as it was. */
 static void put_compact(glim_buf *out, glim_str json)

@@ -73,7 +73,7 @@ bool glim_str_has_any(glim_str s, const char *const *texts)
     return false;
 }
 
-/* ---- writing ------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 glim_err glim_render_begin(glim_render *r, const glim_chat *chat, glim_prompt *out, glim_error *e)
 {

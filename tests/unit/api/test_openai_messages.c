@@ -337,8 +337,7 @@ static void tools(void **state)
     assert_non_null(strstr(e.msg, "tools: 129 entries; at most 128"));
 }
 
-/* ---- the requests of the template goldens -----------------------------------------------------
- */
+/* ---- the requests of the template goldens ---------------------------------------------------- */
 
 static void check_content(const glim_json *v, glim_str got)
 {

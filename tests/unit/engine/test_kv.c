@@ -20,7 +20,8 @@ static void test_pages(void **state)
         memset(page[i], i, p.page_bytes); /* all of it is ours */
     }
     assert_null(glim_kv_page_take(&p));
-    for (int i = 0; i < 3; i++) assert_int_equal(page[i][p.page_bytes - 1], i);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(page[i][p.page_bytes - 1], i);
     glim_kv_page_give(&p, page[1]);
     assert_ptr_equal(glim_kv_page_take(&p), page[1]);
     glim_kv_pool_deinit(&p);
@@ -33,7 +34,8 @@ static void test_impossible(void **state)
     glim_error e = {0};
     assert_int_equal(glim_kv_pool_init(&p, GLIM_F32, 576, 47, INT64_MAX / 2, &e), GLIM_E_CONTEXT);
     assert_null(p.base);
-    assert_int_not_equal(glim_kv_pool_init(&p, GLIM_F32, 65536, 1024, (int64_t)1 << 30, &e), GLIM_OK);
+    assert_int_not_equal(glim_kv_pool_init(&p, GLIM_F32, 65536, 1024, (int64_t)1 << 30, &e),
+                         GLIM_OK);
     assert_null(p.base);
     glim_kv_pool_deinit(&p);
 }

@@ -19,7 +19,8 @@ static void test_plan(void **state)
     glim_model_opts_init(&o);
     o.n_ctx = 1000;
     assert_int_equal(glim_model_plan(DEMO_GGUF, &o, &p, &e), GLIM_OK);
-    assert_int_equal(p.kv_per_token, 160 * 6 * 2); /* latent cache only, prediction layer excluded */
+    assert_int_equal(p.kv_per_token,
+                     160 * 6 * 2); /* latent cache only, prediction layer excluded */
     assert_int_equal(p.kv, 1000 * p.kv_per_token);
     assert_int_equal(p.n_ctx_model, 4096);
     assert_true(p.weights > 16000000 && p.weights < 17222912);
@@ -65,7 +66,8 @@ static void test_options(void **state)
     glim_model_opts_init(&o);
     o.rank_norm_eps = -1;
     assert_int_equal(glim_model_open(DEMO_GGUF, &o, &m, &e), GLIM_E_INPUT);
-    assert_int_equal(glim_model_open(GLIM_SOURCE_DIR "/no such model", NULL, &m, &e), GLIM_E_NOTFOUND);
+    assert_int_equal(glim_model_open(GLIM_SOURCE_DIR "/no such model", NULL, &m, &e),
+                     GLIM_E_NOTFOUND);
 }
 
 /* A caller built against an older header: fields it does not know keep their defaults. */
@@ -123,7 +125,9 @@ static void test_memory_fails(void **state)
     o.n_thread = 1;
     o.n_ctx = 64;
     int64_t n = 0;
-    for (;; n += n < 200 ? 1 : 37) { /* the first ones all, later a sample: a vocabulary takes many alike */
+    for (;; n += n < 200
+                     ? 1
+                     : 37) { /* the first ones all, later a sample: a vocabulary takes many alike */
         glim_model *m = NULL;
         glim_error e = {0};
         fail_nth f;
@@ -135,8 +139,10 @@ static void test_memory_fails(void **state)
             glim_model_close(m);
             break;
         }
-        if (rc == GLIM_OK) glim_model_close(m);
-        else assert_true(rc == GLIM_E_NOMEM && e.msg[0]);
+        if (rc == GLIM_OK)
+            glim_model_close(m);
+        else
+            assert_true(rc == GLIM_E_NOMEM && e.msg[0]);
     }
     assert_true(n > 50);
 }
@@ -144,8 +150,9 @@ static void test_memory_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan),          cmocka_unit_test(test_context_refused), cmocka_unit_test(test_options),
-        cmocka_unit_test(test_short_options), cmocka_unit_test(test_progress),        cmocka_unit_test(test_memory_fails),
+        cmocka_unit_test(test_plan),     cmocka_unit_test(test_context_refused),
+        cmocka_unit_test(test_options),  cmocka_unit_test(test_short_options),
+        cmocka_unit_test(test_progress), cmocka_unit_test(test_memory_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

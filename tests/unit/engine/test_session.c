@@ -9,7 +9,8 @@
 
 #include "demo.h"
 
-static const int32_t tokens[] = {292, 56, 320, 222, 126, 39, 309, 52, 357, 220, 300, 314, 204, 60, 9, 132, 103, 264, 279, 332};
+static const int32_t tokens[] = {292, 56,  320, 222, 126, 39,  309, 52,  357, 220,
+                                 300, 314, 204, 60,  9,   132, 103, 264, 279, 332};
 #define N_TOKEN GLIM_COUNT(tokens)
 #define N_VOCAB 384
 
@@ -84,7 +85,8 @@ static void test_limits(void **state)
     int32_t many[51] = {0};
     assert_int_equal(glim_session_eval(s, many, 51, false, NULL, NULL, &e), GLIM_E_CONTEXT);
     assert_int_equal(glim_session_n_token(s), N_TOKEN);
-    assert_int_equal(glim_session_eval(s, many, 50, false, NULL, NULL, &e), GLIM_OK); /* exactly full */
+    assert_int_equal(glim_session_eval(s, many, 50, false, NULL, NULL, &e),
+                     GLIM_OK); /* exactly full */
 
     /* Another timeline shares the pool: its pages run out, it stays as it was, and given-back pages serve it. */
     assert_int_equal(glim_session_new(m, &other, NULL), GLIM_OK);
@@ -112,10 +114,12 @@ static void test_truncate_and_go_on(void **state)
     assert_int_equal(glim_session_new(m, &s, NULL), GLIM_OK);
     int32_t other[40] = {7, 7, 7};
     assert_int_equal(glim_session_eval(s, tokens, 5, false, NULL, NULL, NULL), GLIM_OK);
-    assert_int_equal(glim_session_eval(s, other, 40, false, NULL, NULL, NULL), GLIM_OK); /* a wrong turn */
+    assert_int_equal(glim_session_eval(s, other, 40, false, NULL, NULL, NULL),
+                     GLIM_OK); /* a wrong turn */
     glim_session_truncate(s, 5);
     rows r = {.p = got};
-    assert_int_equal(glim_session_eval(s, tokens + 5, N_TOKEN - 5, true, keep_rows, &r, NULL), GLIM_OK);
+    assert_int_equal(glim_session_eval(s, tokens + 5, N_TOKEN - 5, true, keep_rows, &r, NULL),
+                     GLIM_OK);
     assert_int_equal(r.first_pos, 5);
     assert_memory_equal(got, want + 5 * N_VOCAB, (N_TOKEN - 5) * N_VOCAB * sizeof(float));
     glim_session_free(s);
@@ -149,11 +153,14 @@ static void test_cancel(void **state)
     o.n_chunk = 2;
     OPEN_MODEL(TINY_DIR, &o, &m);
     assert_int_equal(glim_session_new(m, &s, NULL), GLIM_OK);
-    assert_int_equal(glim_session_eval_progress(s, tokens, N_TOKEN, false, NULL, NULL, cancel_at_second, s, NULL), GLIM_E_CANCELLED);
+    assert_int_equal(glim_session_eval_progress(s, tokens, N_TOKEN, false, NULL, NULL,
+                                                cancel_at_second, s, NULL),
+                     GLIM_E_CANCELLED);
     assert_int_equal(glim_session_n_token(s), 0); /* back to what it was */
     assert_int_equal(glim_session_eval(s, tokens, 4, false, refuse, NULL, NULL), GLIM_E_CANCELLED);
     assert_int_equal(glim_session_n_token(s), 0);
-    assert_int_equal(glim_session_eval(s, tokens, 4, false, NULL, NULL, NULL), GLIM_OK); /* a cancel does not stick */
+    assert_int_equal(glim_session_eval(s, tokens, 4, false, NULL, NULL, NULL),
+                     GLIM_OK); /* a cancel does not stick */
     glim_session_free(s);
     glim_model_close(m);
 }
@@ -168,7 +175,8 @@ static void test_no_allocation_in_a_step(void **state)
     assert_int_equal(glim_session_new(m, &s, NULL), GLIM_OK);
     assert_int_equal(glim_session_eval(s, tokens, 4, false, NULL, NULL, NULL), GLIM_OK);
     uint64_t before = glim_alloc_count();
-    for (int i = 0; i < 8; i++) assert_int_equal(glim_session_eval(s, tokens + i, 1, false, NULL, NULL, NULL), GLIM_OK);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(glim_session_eval(s, tokens + i, 1, false, NULL, NULL, NULL), GLIM_OK);
     assert_int_equal(glim_alloc_count(), before);
     glim_session_free(s);
     glim_model_close(m);
@@ -177,8 +185,9 @@ static void test_no_allocation_in_a_step(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads_and_chunks), cmocka_unit_test(test_limits), cmocka_unit_test(test_truncate_and_go_on),
-        cmocka_unit_test(test_cancel),             cmocka_unit_test(test_no_allocation_in_a_step),
+        cmocka_unit_test(test_threads_and_chunks),      cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_truncate_and_go_on),      cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_no_allocation_in_a_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,8 +94,7 @@ static void goldens_46(void **state)
     assert_true(walk_goldens("GLM-4.6", "glm-4.6") >= 100);
 }
 
-/* ---- cases of our own, printed by the models' templates under jinja2 3.1 ----------------------
- */
+/* ---- cases of our own, printed by the models' templates under jinja2 3.1 --------------------- */
 
 typedef struct row {
     const char *request, *want_47, *want_46; /* behind "[gMASK]<sop>" */
