@@ -63,7 +63,7 @@ glim_cpu_level glim_cpu_best(void)
 
 const char *glim_cpu_model(void)
 {
-    static char model[64];
+    static _Thread_local char model[64]; /* one a thread: no lock, no race */
 #if defined(__x86_64__)
     unsigned r[12];
     if (!model[0] && (unsigned)__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {

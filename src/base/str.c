@@ -78,19 +78,19 @@ bool glim_parse_i64(glim_str s, int64_t *out)
 bool glim_parse_f64(glim_str s, double *out)
 {
     /* strtod reads hexadecimal, "inf" and "nan" too: only the decimal alphabet gets that far. */
-    char tmp[128];
+    char small[128], *tmp = small;
     bool digit = false;
-    if (s.n == 0 || s.n >= sizeof tmp) return false;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         if (c >= '0' && c <= '9')
             digit = true;
         else if (c != '+' && c != '-' && c != '.' && c != 'e' && c != 'E')
             return false;
-        tmp[i] = c;
     }
-    tmp[s.n] = 0;
     if (!digit) return false;
+    if (s.n >= sizeof small && !(tmp = glim_alloc(s.n + 1))) return false;
+    memcpy(tmp, s.p, s.n);
+    tmp[s.n] = 0;
     /* A program that uses the library may have set a locale with a decimal comma; this thread leaves it for the call. */
     locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     locale_t before = c_locale ? uselocale(c_locale) : (locale_t)0;
@@ -100,9 +100,10 @@ bool glim_parse_f64(glim_str s, double *out)
         uselocale(before);
         freelocale(c_locale);
     }
-    if (*end || !isfinite(v)) return false;
-    *out = v;
-    return true;
+    bool whole = !*end && isfinite(v);
+    if (tmp != small) glim_free(tmp);
+    if (whole) *out = v;
+    return whole;
 }
 
 const char *glim_quote(glim_str s, char *out, size_t n_out)

@@ -42,10 +42,11 @@ static glim_err check_opts(const glim_model_opts *given, glim_model_opts *o, gli
     if (o->n_thread == 0) o->n_thread = glim_cpu_count();
     if ((size_t)o->kv >= GLIM_COUNT(kv_types))
         return glim_fail(e, GLIM_E_INPUT, "unknown cache type %d", (int)o->kv);
-    if (o->n_chunk < 0 || o->n_chunk > CHUNK_MAX)
-        return glim_fail(e, GLIM_E_INPUT, "a chunk of %lld tokens: 1 to %d are possible",
-                         (long long)o->n_chunk, CHUNK_MAX);
+    if (o->n_chunk < 0)
+        return glim_fail(e, GLIM_E_INPUT, "a chunk of %lld tokens makes no sense",
+                         (long long)o->n_chunk);
     if (o->n_chunk == 0) o->n_chunk = CHUNK_DEFAULT;
+    o->n_chunk = GLIM_MIN(o->n_chunk, CHUNK_MAX); /* beyond it only the scratch memory grows */
     if (!isnan(o->rank_norm_eps) && !(o->rank_norm_eps > 0 && o->rank_norm_eps < 1))
         return glim_fail(e, GLIM_E_INPUT, "an eps of %g: above 0 and below 1 is possible",
                          (double)o->rank_norm_eps);
