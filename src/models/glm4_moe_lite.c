@@ -7,6 +7,7 @@
  * models/load_priv.h for the tables; Source: the GLM-4.7-Flash and DeepSeek-V3 model descriptions,
  * read 2026-11. */
 #include "models/load_priv.h"
+#include "models/rope_priv.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -233,6 +234,11 @@ static glim_err check_layer_types(const glim_modelfile *f, hparams *hp, glim_err
         n_dense += dense;
         i++;
     }
+    if (i != hp->n_block)
+        return glim_fail(e, GLIM_E_FORMAT,
+                         "%s/config.json: contradictory values: mlp_layer_types has %lld entries, "
+                         "num_hidden_layers is %lld",
+                         glim_modelfile_path(f), (long long)i, (long long)hp->n_block);
     hp->n_dense = n_dense;
     return GLIM_OK;
 }
@@ -318,45 +324,21 @@ static glim_err read_hparams(const glim_modelfile *f, hparams *hp, glim_error *e
 
 /* ---- rope ------------------------------------------------------------------------------------ */
 
-static double yarn_m(double factor, double mscale)
-{
-    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
-}
-
-/* Frequencies of the rotated pairs. Source: Su et al. 2021; YaRN: Peng et al. 2023, section 3.2,
- * with DeepSeek's scale. */
 static void init_rope(model *m)
 {
     const hparams *hp = &m->hp;
-    double dim = (double)hp->n_rot, scale = 1 / sqrt((double)(hp->n_nope + hp->n_rot));
-    m->rope_magnitude = 1;
-    for (int64_t i = 0; i < hp->n_rot / 2; i++)
-        m->inv_freq[i] = pow(hp->rope_base, -2.0 * (double)i / dim);
-    if (hp->yarn_factor > 1) {
-        double n_orig = hp->yarn_n_orig > 0 ? hp->yarn_n_orig : (double)hp->n_ctx;
-        double two_log = 2 * log(hp->rope_base), turn = 2 * 3.14159265358979323846;
-        double lo = floor(dim * log(n_orig / (hp->yarn_beta_fast * turn)) / two_log);
-        double hi = ceil(dim * log(n_orig / (hp->yarn_beta_slow * turn)) / two_log);
-        lo = fmax(lo, 0);
-        hi = fmin(hi, dim - 1);
-        if (lo == hi) hi += 0.001;
-        for (int64_t i = 0; i < hp->n_rot / 2; i++) {
-            double ramp = fmin(fmax(((double)i - lo) / (hi - lo), 0), 1);
-            m->inv_freq[i] *= 1 - ramp + ramp / hp->yarn_factor;
-        }
-        m->rope_magnitude =
-            yarn_m(hp->yarn_factor, hp->mscale) / yarn_m(hp->yarn_factor, hp->mscale_all);
-        if (hp->mscale == 0 || hp->mscale_all == 0) m->rope_magnitude = yarn_m(hp->yarn_factor, 1);
-        if (hp->mscale_all > 0)
-            scale *=
-                yarn_m(hp->yarn_factor, hp->mscale_all) * yarn_m(hp->yarn_factor, hp->mscale_all);
-    }
-    m->attn_scale = (float)scale;
+    glim_yarn y = {hp->yarn_factor,    hp->yarn_n_orig > 0 ? hp->yarn_n_orig : (double)hp->n_ctx,
+                   hp->yarn_beta_fast, hp->yarn_beta_slow,
+                   hp->mscale,         hp->mscale_all};
+    glim_rope_scale scale = glim_rope_freqs(hp->rope_base, hp->n_rot, &y, m->inv_freq);
+    m->rope_magnitude = scale.magnitude;
+    m->attn_scale = (float)(scale.score / sqrt((double)(hp->n_nope + hp->n_rot)));
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
 #define BLK(gguf, hf) ((glim_weight_name){"blk.%d." gguf, "model.layers.%d." hf})
+#define BLK_GGUF(gguf) ((glim_weight_name){"blk.%d." gguf, NULL}) /* folders never have it */
 
 static void load_attention(glim_loader *ld, const hparams *hp, int64_t i, float scale, layer *l)
 {
@@ -384,7 +366,7 @@ static void load_attention(glim_loader *ld, const hparams *hp, int64_t i, float 
     l->mla = (glim_mla){hp->n_head, hp->n_nope,     hp->n_rot,      hp->n_v,       hp->kv_rank,
                         scale,      {{0}, 0, NULL}, {{0}, 0, NULL}, {{0}, 0, NULL}};
     glim_weight_name kv_b = BLK("attn_kv_b.weight", "self_attn.kv_b_proj.weight"),
-                     k_b = BLK("attn_k_b.weight", "?");
+                     k_b = BLK_GGUF("attn_k_b.weight");
     if (glim_weight_find(ld, kv_b, i, false) && !glim_weight_find(ld, k_b, i, false)) {
         /* The unsplit layout: a head's rows are n_nope of the key, then n_v of the value. */
         glim_mat m;
@@ -401,7 +383,7 @@ static void load_attention(glim_loader *ld, const hparams *hp, int64_t i, float 
         return;
     }
     glim_weight_mats(ld, k_b, i, hp->n_nope, hp->kv_rank, hp->n_head, &l->mla.k_b);
-    glim_weight_mats(ld, BLK("attn_v_b.weight", "?"), i, hp->kv_rank, hp->n_v, hp->n_head,
+    glim_weight_mats(ld, BLK_GGUF("attn_v_b.weight"), i, hp->kv_rank, hp->n_v, hp->n_head,
                      &l->mla.v_b);
 }
 
@@ -420,7 +402,7 @@ static void load_experts(glim_loader *ld, const hparams *hp, int64_t i, layer *l
     bool bias = hp->gating == GLIM_GATING_SIGMOID;
     glim_weight_vec(ld, BLK("exp_probs_b.bias", "mlp.gate.e_score_correction_bias"), i,
                     hp->n_expert, bias, &l->router.bias);
-    glim_weight_name gate_up = BLK("ffn_gate_up_exps.weight", "?");
+    glim_weight_name gate_up = BLK_GGUF("ffn_gate_up_exps.weight");
     if (glim_weight_find(ld, gate_up, i, false)) {
         /* Newer converters put an expert's two input matrices into one tensor, gate first. */
         glim_mats both;

@@ -40,6 +40,7 @@ typedef struct glim_loader {
     glim_error *e;
 } glim_loader;
 
+/* NULL: that container has no such tensor. */
 typedef struct glim_weight_name {
     const char *gguf, *hf;
 } glim_weight_name;

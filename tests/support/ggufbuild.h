@@ -41,7 +41,7 @@ static inline void gb_str(glim_buf *b, const char *s)
 }
 static inline void gb_header(glim_buf *b, uint32_t version, uint64_t n_tensor, uint64_t n_kv)
 {
-    glim_buf_init(b, 1 << 20);
+    glim_buf_init(b, (size_t)1 << 28);
     gb_raw(b, "GGUF", 4);
     gb_u32(b, version);
     gb_u64(b, n_tensor);
@@ -58,6 +58,32 @@ static inline void gb_kv_str(glim_buf *b, const char *key, const char *v)
     gb_str(b, key);
     gb_u32(b, GV_STR);
     gb_str(b, v);
+}
+static inline void gb_kv_f32(glim_buf *b, const char *key, float v)
+{
+    gb_str(b, key);
+    gb_u32(b, GV_F32);
+    gb_raw(b, &v, sizeof v);
+}
+static inline void gb_kv_i32(glim_buf *b, const char *key, int32_t v)
+{
+    gb_str(b, key);
+    gb_u32(b, GV_I32);
+    gb_raw(b, &v, sizeof v);
+}
+static inline void gb_kv_bool(glim_buf *b, const char *key, bool v)
+{
+    gb_str(b, key);
+    gb_u32(b, GV_BOOL);
+    gb_raw(b, &(uint8_t){v}, 1);
+}
+/* Beginning of an array; its n elements follow. */
+static inline void gb_kv_array(glim_buf *b, const char *key, uint32_t elem, uint64_t n)
+{
+    gb_str(b, key);
+    gb_u32(b, GV_ARRAY);
+    gb_u32(b, elem);
+    gb_u64(b, n);
 }
 static inline void gb_tensor(glim_buf *b, const char *name, uint32_t n_dim, const uint64_t *ne,
                              uint32_t type, uint64_t offset)
