@@ -32,7 +32,7 @@ struct glim_cli {
 
 #define GLIM_CLI_INPUT_MAX ((size_t)64 << 20) /* bytes of a prompt, a request, a list of ids */
 
-/* ---- opts.c, help.c ---- */
+/* ---- opts.c, help.c -------------------------------------------------------------------------- */
 
 extern const glim_command glim_commands[]; /* ends with a NULL name */
 const glim_command *glim_command_find(const char *name);
@@ -50,7 +50,7 @@ static inline const glim_opt_value *glim_cli_opt(const glim_cli *c, glim_opt o)
 void glim_help_command(FILE *f, const glim_command *cmd);
 void glim_help_overview(FILE *f);
 
-/* ---- output.c ---- */
+/* ---- output.c -------------------------------------------------------------------------------- */
 
 /* Prints "glim COMMAND: message" and returns the exit status of the error. */
 int glim_cli_fail(const glim_cli *c, const glim_error *e);
@@ -71,7 +71,7 @@ GLIM_MUST_USE glim_err glim_cli_ids(glim_str text, const char *name, bool json_o
 /* "16.4 MiB"; returns out. */
 const char *glim_cli_bytes(uint64_t n, char out[32]);
 
-/* ---- term.c ---- */
+/* ---- term.c ---------------------------------------------------------------------------------- */
 
 bool glim_term_is(FILE *f);     /* a terminal */
 bool glim_term_colour(FILE *f); /* a terminal that takes colour, and NO_COLOR is not set */
@@ -101,7 +101,7 @@ bool glim_term_interactive(const glim_term *t);
 /* One line without its newline, in *out until the next call. */
 glim_line glim_term_read(glim_term *t, const char *prompt, glim_str *out, glim_error *e);
 
-/* ---- model.c ---- */
+/* ---- model.c --------------------------------------------------------------------------------- */
 
 /* Path of the model that the settings name, or of the bundled one. Errors: NOTFOUND with the cure.
  */
@@ -120,7 +120,7 @@ glim_tristate glim_cli_think(const glim_cli *c);
 /* Valid UTF-8 or INPUT: "--prompt: not valid UTF-8 at byte 3". */
 GLIM_MUST_USE glim_err glim_cli_check_text(const char *name, glim_str s, glim_error *e);
 
-/* ---- answer.c ---- */
+/* ---- answer.c -------------------------------------------------------------------------------- */
 
 /* From now on the first Ctrl-C sets a mark and cancels the watched session, the second ends the
  * program. */
@@ -148,7 +148,7 @@ const char *glim_finish_reason(const glim_answer *a);
 /* [{"id","type","function":{"name","arguments"}}] */
 void glim_write_calls(glim_jw *w, const glim_tool_call *calls, size_t n);
 
-/* ---- cmd_*.c ---- */
+/* ---- cmd_*.c --------------------------------------------------------------------------------- */
 
 #define COMMAND(name, fn, ...) int fn(glim_cli *c);
 #define LATER(name, summary)

@@ -23,8 +23,7 @@ typedef struct chat {
     bool quit;
 } chat;
 
-/* ---- the conversation
- * ------------------------------------------------------------------------------ */
+/* ---- the conversation ------------------------------------------------------------------------ */
 
 static glim_str copy(glim_str s)
 {
@@ -80,8 +79,7 @@ static glim_err set_system(chat *t, glim_str text, glim_error *e)
     return GLIM_OK;
 }
 
-/* ---- one answer
- * -------------------------------------------------------------------------------------- */
+/* ---- one answer ------------------------------------------------------------------------------ */
 
 static glim_err generate(chat *t, glim_printer *p, glim_error *e)
 {
@@ -149,8 +147,7 @@ static void answer(chat *t, glim_str text)
     glim_printer_deinit(&p);
 }
 
-/* ---- commands
- * ----------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static void say_help(void);
 
@@ -272,14 +269,14 @@ static void slash(chat *t, glim_str line)
                  near ? ", did you mean /" : "", near ? near : "", near ? "?" : "");
 }
 
-/* ---- the loop
- * ------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* $XDG_STATE_HOME/glim/history or its usual place; its folder is made. NULL: lines are not kept. */
 static const char *history_path(glim_cli *c)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (!glim_cli_opt(c, GLIM_O_HISTORY)->on) return NULL;
+    if (!glim_cli_opt(c, GLIM_O_HISTORY)->on || !glim_term_is(stdin) || !glim_term_is(stdout))
+        return NULL;
     if (!state || state[0] != '/') {
         if (!home || home[0] != '/') return NULL;
         state = glim_path_join(c->arena, home, ".local/state");
@@ -324,7 +321,10 @@ static glim_err loop(chat *t, glim_error *e)
         fflush(stdout);
         glim_line got = read_message(t, &b, e);
         glim_str text = glim_str_trim(glim_buf_view(&b), " \t\r\n");
-        if (got == GLIM_LINE_END) break;
+        if (got == GLIM_LINE_END) {
+            if (glim_term_interactive(t->term)) fputc('\n', stdout);
+            break;
+        }
         if (got == GLIM_LINE_ERROR) {
             rc = e->code;
         } else if (got == GLIM_LINE_INTERRUPTED) {

@@ -26,8 +26,7 @@ static const char *elem_name(glim_meta_type t)
     return "arrays";
 }
 
-/* ---- as text
- * ------------------------------------------------------------------------------------------ */
+/* ---- as text --------------------------------------------------------------------------------- */
 
 static void print_array(const glim_meta *m)
 {
@@ -151,8 +150,7 @@ static void print_plan(const glim_memory_plan *p, const char *kv)
     printf("  %-42s %" PRId64 "\n", "tokens the model was made for", p->n_ctx_model);
 }
 
-/* ---- as JSON
- * ------------------------------------------------------------------------------------------ */
+/* ---- as JSON --------------------------------------------------------------------------------- */
 
 static void write_array(glim_jw *w, const glim_meta *m)
 {
@@ -300,8 +298,7 @@ static glim_err print_json(const glim_modelfile *f, const glim_memory_plan *plan
     return glim_cli_emit(&b, e);
 }
 
-/* ---- command
- * ------------------------------------------------------------------------------------------ */
+/* ---- command --------------------------------------------------------------------------------- */
 
 int glim_cmd_inspect(glim_cli *c)
 {

@@ -100,7 +100,7 @@ static glim_err make_messages(glim_cli *c, glim_str prompt, glim_chat *chat, gli
     if (!m) return glim_fail(e, GLIM_E_NOMEM, "no memory for two messages");
     const glim_opt_value *system = glim_cli_opt(c, GLIM_O_SYSTEM);
     chat->messages = m;
-    if (system->set) {
+    if (system->set && system->text[0]) { /* "" takes back one that the settings file gives */
         m[chat->n_message++] =
             (glim_message){.role = GLIM_ROLE_SYSTEM, .content = glim_str_of(system->text)};
         glim_err rc = glim_cli_check_text(system->place, glim_str_of(system->text), e);

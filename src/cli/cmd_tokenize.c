@@ -2,6 +2,24 @@
  * cmd_tokenize.c - glim tokenize and glim detokenize. */
 #include "cli/cli_priv.h"
 
+/* Appends a token's bytes as text: U+FFFD for each longest run of bytes that begins a character and
+ * does not end it, as the Unicode standard advises. */
+static void add_text(glim_buf *b, glim_str s)
+{
+    while (s.n > 0) {
+        uint32_t cp;
+        size_t n = (size_t)glim_utf8_decode(s, &cp);
+        if (n > 0) {
+            glim_buf_add(b, s.p, n);
+        } else {
+            for (n = GLIM_MIN(s.n, (size_t)3); n > 1 && glim_utf8_partial((glim_str){s.p, n}) != n;)
+                n--;
+            glim_buf_adds(b, "\xEF\xBF\xBD");
+        }
+        s = glim_str_sub(s, n, s.n);
+    }
+}
+
 static glim_err print_tokens(const glim_vocab *v, const glim_tokens *t, glim_error *e)
 {
     glim_buf b;
@@ -16,8 +34,15 @@ static glim_err print_tokens(const glim_vocab *v, const glim_tokens *t, glim_err
     glim_jw_array_end(&w);
     glim_jw_key(&w, "pieces");
     glim_jw_array(&w);
-    for (size_t i = 0; i < t->n; i++)
-        glim_jw_str(&w, glim_token_text(v, t->ids[i]));
+    glim_buf text;
+    glim_buf_init(&text, SIZE_MAX / 2);
+    for (size_t i = 0; i < t->n; i++) {
+        glim_buf_clear(&text);
+        add_text(&text, glim_token_text(v, t->ids[i]));
+        if (text.err && !b.err) b.err = text.err;
+        glim_jw_str(&w, glim_buf_view(&text));
+    }
+    glim_buf_deinit(&text);
     glim_jw_array_end(&w);
     glim_jw_object_end(&w);
     glim_buf_addc(&b, '\n');

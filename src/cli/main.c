@@ -56,8 +56,8 @@ static int unknown_command(const char *word)
                          word[1] == '-' ? "--prompt TEXT" : "-p TEXT");
     else
         (void)!glim_fail(&e, GLIM_E_USAGE, "unknown command %s%s%s%s; see glim --help",
-                         GLIM_QUOTE(glim_str_of(word)), near ? ", did you mean '" : "",
-                         near ? near : "", near ? "'?" : "");
+                         GLIM_QUOTE(glim_str_of(word)), near ? " (did you mean '" : "",
+                         near ? near : "", near ? "'?)" : "");
     return glim_cli_fail(&none, &e);
 }
 

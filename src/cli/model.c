@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * model.c - from settings to an open model or vocabulary, sampling options, tools and JSON files.
  */
+#include <limits.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "api/api.h"
@@ -26,7 +28,9 @@ static const char *bundled(glim_arena *a)
         if (slash) *slash = 0;
         for (size_t i = 0; slash && i < GLIM_COUNT(places); i++) {
             const char *p = glim_path_join(a, exe, places[i]);
-            if (is_model(p)) return p;
+            char clean[PATH_MAX]; /* without the dots, for whoever reads it in a message */
+            if (is_model(p))
+                return realpath(p, clean) ? glim_arena_str(a, glim_str_of(clean)).p : p;
         }
     }
     return is_model("./" BUNDLED) ? "./" BUNDLED : NULL;

@@ -38,8 +38,8 @@ static glim_err unknown_option(const glim_cli *c, glim_str word, glim_str name, 
 {
     const char *near = glim_nearest(name, next_option, (void *)(uintptr_t)c->cmd);
     return glim_fail(e, GLIM_E_USAGE, "unknown option %s%s%s%s; see glim %s --help",
-                     GLIM_QUOTE(word), near ? ", did you mean --" : "", near ? near : "",
-                     near ? "?" : "", c->cmd->name);
+                     GLIM_QUOTE(word), near ? " (did you mean --" : "", near ? near : "",
+                     near ? "?)" : "", c->cmd->name);
 }
 
 /* A known option at the wrong command: says which commands take it. */

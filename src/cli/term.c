@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,8 +32,7 @@ bool glim_term_colour(FILE *f)
     return glim_term_is(f) && !(no && no[0]) && term && strcmp(term, "dumb") != 0;
 }
 
-/* ---- progress ----------------------------------------------------------------------------------
- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 void glim_progress_begin(glim_progress *p)
 {
@@ -65,19 +66,51 @@ void glim_progress_end(glim_progress *p)
     p->shown = false;
 }
 
-/* ---- lines
- * --------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 struct glim_term {
     bool interactive;
     glim_buf line;
     const char *prompt;
+    char ahead[4096]; /* read from standard input and not used yet */
+    size_t n_ahead, i_ahead;
 #if defined(GLIM_HAVE_LIBEDIT)
     EditLine *el;
     History *history;
     const char *history_path; /* NULL: kept in memory only */
 #endif
 };
+
+/* Next byte of standard input; -1 with errno at its end (0) or on failure (EINTR: Ctrl-C). A Ctrl-C
+ * is let in only while this waits: between looking at the mark and reading it could otherwise come
+ * unseen, and the reading would go on. */
+static int next_byte(glim_term *t)
+{
+    sigset_t block, before;
+    if (t->i_ahead < t->n_ahead) return (unsigned char)t->ahead[t->i_ahead++];
+    sigemptyset(&block);
+    sigaddset(&block, SIGINT);
+    sigprocmask(SIG_BLOCK, &block, &before);
+    ssize_t n = -1;
+    errno = EINTR;
+    while (!glim_cli_interrupted()) {
+        fd_set in;
+        FD_ZERO(&in);
+        FD_SET(STDIN_FILENO, &in);
+        int ready = pselect(STDIN_FILENO + 1, &in, NULL, NULL, NULL, &before);
+        if (ready < 0 && errno == EINTR) continue; /* another signal, such as a new window size */
+        /* One byte at a time from a terminal: what follows belongs to whoever reads next. */
+        n = ready < 0 ? -1 : read(STDIN_FILENO, t->ahead, t->interactive ? 1 : sizeof t->ahead);
+        if (n >= 0 || (errno != EINTR && errno != EAGAIN)) break;
+        errno = EINTR;
+    }
+    int err = n >= 0 ? 0 : errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    t->n_ahead = n > 0 ? (size_t)n : 0;
+    t->i_ahead = 0;
+    errno = err;
+    return n > 0 ? (unsigned char)t->ahead[t->i_ahead++] : -1;
+}
 
 #if defined(GLIM_HAVE_LIBEDIT)
 
@@ -88,7 +121,28 @@ static char *prompt_of(EditLine *el)
     return (char *)(uintptr_t)(t ? t->prompt : "");
 }
 
-/* Typed characters are read by the locale's character set; one that is not UTF-8 would break every
+/* libedit asks for characters here: 1 with *out, 0 at the end, -1 with errno. */
+static int next_char(EditLine *el, wchar_t *out)
+{
+    glim_term *t = NULL;
+    char b[4];
+    el_get(el, EL_CLIENTDATA, &t);
+    for (size_t n = 0; n < sizeof b;) {
+        uint32_t cp;
+        int byte = next_byte(t);
+        if (byte < 0) return errno ? -1 : 0;
+        b[n++] = (char)byte;
+        if (glim_utf8_decode((glim_str){b, n}, &cp)) {
+            *out = (wchar_t)cp;
+            return 1;
+        }
+        if (glim_utf8_partial((glim_str){b, n}) != n) break;
+    }
+    *out = 0xFFFD;
+    return 1;
+}
+
+/* Typed characters are shown by the locale's character set; one that is not UTF-8 would break every
  * other language. */
 static void set_locale(void)
 {
@@ -105,6 +159,7 @@ static void open_editor(glim_term *t, const char *path)
     if (!t->el) return; /* plain lines will do */
     el_set(t->el, EL_CLIENTDATA, t);
     el_set(t->el, EL_PROMPT, prompt_of);
+    el_set(t->el, EL_GETCFN, next_char);
     el_set(t->el, EL_EDITOR, "emacs");
     el_set(t->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     t->history = history_init();
@@ -137,10 +192,9 @@ static void remember(glim_term *t, const char *line)
 static glim_line read_edited(glim_term *t, glim_error *e)
 {
     int n = 0;
-    errno = 0;
     const char *line = el_gets(t->el, &n);
     if (!line) {
-        bool stopped = errno == EINTR || glim_cli_interrupted();
+        bool stopped = glim_cli_interrupted();
         el_reset(t->el);
         if (stopped) fputc('\n', stdout);
         return stopped ? GLIM_LINE_INTERRUPTED : GLIM_LINE_END;
@@ -189,21 +243,19 @@ static glim_line read_plain(glim_term *t, glim_error *e)
         fputs(t->prompt, stdout);
         fflush(stdout);
     }
-    int ch;
-    errno = 0;
-    while ((ch = getc(stdin)) != EOF) {
-        if (glim_buf_addc(&t->line, (char)ch))
+    for (;;) {
+        int byte = next_byte(t);
+        if (byte < 0) break;
+        if (glim_buf_addc(&t->line, (char)byte))
             return (void)!glim_fail(e, GLIM_E_LIMIT, "a line is longer than %zu bytes",
                                     LINE_MAX_BYTES),
                    GLIM_LINE_ERROR;
-        if (ch == '\n') return GLIM_LINE_OK;
+        if (byte == '\n') return GLIM_LINE_OK;
     }
-    if (ferror(stdin)) {
-        int err = errno;
-        clearerr(stdin);
-        if (err == EINTR) return GLIM_LINE_INTERRUPTED;
-        return (void)!glim_fail(e, GLIM_E_IO, "standard input: %s", strerror(err)), GLIM_LINE_ERROR;
-    }
+    if (errno == EINTR) return GLIM_LINE_INTERRUPTED;
+    if (errno)
+        return (void)!glim_fail(e, GLIM_E_IO, "standard input: %s", strerror(errno)),
+               GLIM_LINE_ERROR;
     return t->line.n ? GLIM_LINE_OK : GLIM_LINE_END;
 }
 

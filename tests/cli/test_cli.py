@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What shell cases cannot say well: help of every command, JSON, Ctrl-C, a terminal. Standard library only.
+
+  test_cli.py GLIM [TestName...]
+"""
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+GLIM = os.path.abspath(sys.argv[1])
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXACT = ["--cpu", "ref", "--kv", "f32", "--temperature", "0"]
+SLOW = 20  # seconds a sanitizer build may take for an answer
+
+
+def clean_env(home, **more):
+    env = {"PATH": os.environ["PATH"], "HOME": home, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+    env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
+    env.update(more)
+    return env
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.home = self.folder.name
+
+    def glim(self, *args, stdin=b"", rc=0, **env):
+        p = subprocess.run([GLIM, *args], input=stdin, capture_output=True, cwd=self.home, env=clean_env(self.home, **env))
+        self.assertEqual(p.returncode, rc, p.stderr.decode())
+        return p.stdout.decode(), p.stderr.decode()
+
+    def features(self):
+        return json.loads(self.glim("features", "--json")[0])
+
+
+class Help(Case):
+    def test_every_command_has_a_manual(self):
+        names = self.features()["commands"]
+        self.assertIn("run", names)
+        overview = self.glim("--help")[0]
+        for name in names:
+            self.assertIn(f"\n  {name} ", overview)
+            out, err = self.glim(name, "--help")
+            self.assertEqual(err, "")
+            self.assertTrue(out.startswith(f"glim {name} - "), out[:60])
+            self.assertIn("Examples\n", out)
+            self.assertEqual(out, self.glim("help", name)[0])
+            for line in out.splitlines():
+                self.assertLessEqual(len(line), 80, line)
+                self.assertEqual(line, line.rstrip(), "blanks at the end of a line")
+
+    def test_options_of_the_interface(self):
+        run = self.glim("run", "-h")[0]
+        for o in "--model --prompt --system --think --temperature --top-p --top-k --min-p --seed --max-tokens --raw --json --tools --messages --ctx --threads --kv --cpu --stop".split():
+            self.assertIn(o, run)
+        logits = self.glim("logits", "--help")[0]
+        for o in "--tokens --top --all --full --greedy --chunk --mla --rank-norm-eps".split():
+            self.assertIn(o, logits)
+        self.assertNotIn("--logprobs", run)  # nothing is offered that is refused
+        self.assertNotIn("q8_0", run)
+
+
+class Run(Case):
+    TOOLS = [
+        {"type": "function", "function": {"name": "get_weather", "description": "Get the current weather", "parameters": {"type": "object", "properties": {"location": {"type": "string", "description": "Name of the city"}, "unit": {"type": "string", "description": "Temperature unit", "enum": ["celsius", "fahrenheit"]}}, "required": ["location", "unit"]}}},
+        {"type": "function", "function": {"name": "calculate", "description": "Evaluate a math expression", "parameters": {"type": "object", "properties": {"expression": {"type": "string", "description": "The expression to evaluate"}}, "required": ["expression"]}}},
+    ]
+
+    def file(self, name, value):
+        path = os.path.join(self.home, name)
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(value, f)
+        return path
+
+    def test_json_is_one_object(self):
+        out, err = self.glim("run", *EXACT, "-p", "22 + 40", "--think", "on", "--json")
+        self.assertEqual(err, "")
+        self.assertEqual(out.count("\n"), 1)
+        r = json.loads(out)
+        self.assertEqual(list(r), ["text", "reasoning", "tool_calls", "finish_reason", "usage", "timings"])
+        self.assertIn("62", r["text"])
+        self.assertTrue(r["reasoning"])
+        self.assertEqual(r["tool_calls"], [])
+        self.assertEqual(r["finish_reason"], "stop")
+        u, t = r["usage"], r["timings"]
+        self.assertEqual(u["total_tokens"], u["prompt_tokens"] + u["completion_tokens"])
+        self.assertLess(0, u["completion_tokens_details"]["reasoning_tokens"])
+        self.assertLess(u["completion_tokens_details"]["reasoning_tokens"], u["completion_tokens"])
+        self.assertEqual((t["prompt_tokens"], t["completion_tokens"]), (u["prompt_tokens"], u["completion_tokens"]))
+        self.assertGreater(t["completion_ms"], 0)
+
+    def test_length(self):
+        r = json.loads(self.glim("run", *EXACT, "-p", "Who are you?", "--think", "off", "-n", "3", "--json")[0])
+        self.assertEqual(r["finish_reason"], "length")
+        self.assertEqual(r["usage"]["completion_tokens"], 3)
+
+    def test_tools(self):
+        messages = self.file("m.json", [{"role": "user", "content": "What is the weather in Paris, in celsius?"}])
+        args = ["run", *EXACT, "--messages", messages, "--tools", self.file("t.json", self.TOOLS), "--think", "off"]
+        r = json.loads(self.glim(*args, "--json")[0])
+        self.assertEqual(r["finish_reason"], "tool_calls")
+        call = r["tool_calls"][0]
+        self.assertEqual(call["type"], "function")
+        self.assertTrue(call["id"])
+        self.assertEqual(call["function"]["name"], "get_weather")
+        self.assertEqual(json.loads(call["function"]["arguments"])["location"], "Paris")
+        lines = self.glim(*args)[0].splitlines()
+        self.assertEqual(json.loads(lines[-1]), {"name": "get_weather", "arguments": json.loads(call["function"]["arguments"])})
+
+    def test_tool_result_and_messages_from_standard_input(self):
+        m = [
+            {"role": "user", "content": "What is the weather in Paris, in celsius?"},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": '{"location": "Paris", "unit": "celsius"}'}}]},
+            {"role": "tool", "tool_call_id": "a", "content": '{"temperature": 21, "condition": "sunny"}'},
+        ]
+        out = self.glim("run", *EXACT, "--messages", "-", "--tools", self.file("t.json", self.TOOLS), "--think", "off", stdin=json.dumps(m).encode())[0]
+        self.assertIn("21", out)
+
+    def test_ctrl_c(self):
+        args = [GLIM, "run", "--cpu", "ref", "-p", "Tell me a long story about a fox, a bird and a river.", "--temperature", "1", "--seed", "3", "--think", "off", "--stop", "\x01"]
+        seen = set()
+        for wait in (0.02, 0.1, 0.3, 0.6, 1.2):
+            p = subprocess.Popen([*args, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.home, env=clean_env(self.home))
+            time.sleep(wait)
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=SLOW)
+            seen.add(p.returncode)
+            if p.returncode == 11:  # a partial answer is still one object; before the model is open there is none
+                self.assertIn("cancelled", err.decode())
+                if out:
+                    self.assertEqual(json.loads(out)["finish_reason"], "cancelled")
+            else:  # too early for the handler, or the answer was done
+                self.assertIn(p.returncode, (0, -signal.SIGINT), err.decode())
+        self.assertTrue(seen)
+
+
+class Terminal(Case):
+    def start(self, *args, **env):
+        pid, self.fd = pty.fork()
+        if pid == 0:
+            os.chdir(self.home)
+            os.execve(GLIM, [GLIM, *args], clean_env(self.home, **env))
+        self.pid, self.got = pid, b""
+        self.addCleanup(os.close, self.fd)
+
+    def until(self, text, seconds=SLOW):
+        """What comes up to and with text; fails when text does not come. The rest waits for the next call."""
+        end = time.time() + seconds
+        while text.encode() not in self.got:
+            left = end - time.time()
+            self.assertGreater(left, 0, f"no {text!r} in {self.got!r}")
+            if select.select([self.fd], [], [], min(left, 0.2))[0]:
+                try:
+                    piece = os.read(self.fd, 65536)
+                except OSError:
+                    piece = b""
+                self.assertTrue(piece, f"ended before {text!r}: {self.got!r}")
+                self.got += piece
+        at = self.got.index(text.encode()) + len(text.encode())
+        first, self.got = self.got[:at], self.got[at:]
+        return first.decode(errors="replace")
+
+    def finish(self):
+        end = time.time() + SLOW
+        while time.time() < end:
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    if not os.read(self.fd, 65536):
+                        break
+                except OSError:
+                    break
+        else:
+            os.kill(self.pid, signal.SIGKILL)  # the test fails by the status, it does not hang
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def send(self, text):
+        os.write(self.fd, text.encode())
+
+    def test_chat(self):
+        self.start("chat", *EXACT, "--think", "off")
+        self.until("> ")
+        self.send("My name is Anna.\r")
+        self.until("> ")
+        self.send("What is my name?\r")
+        self.assertIn("Anna", self.until("> "))
+        self.send("/help\r")
+        self.until("/reset")
+        self.until("> ")
+        self.send("half a line")
+        self.until("half a line")
+        self.send("\x03")
+        self.until("/quit or Ctrl-D ends")
+        self.until("> ")
+        self.send("/stats\r")
+        self.until("messages: 4")
+        self.until("> ")
+        self.send("\x04")
+        self.assertEqual(self.finish(), 0)
+
+    def test_history_is_the_owners_alone(self):
+        self.start("chat", *EXACT)
+        self.until("> ")
+        self.send("/stats\r")
+        self.until("all answers")
+        self.until("> ")
+        self.send("/quit\r")
+        self.assertEqual(self.finish(), 0)
+        path = os.path.join(self.home, ".local/state/glim/history")
+        if self.features()["line_editing"]:
+            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+            self.start("chat", "--history", "off", XDG_STATE_HOME=os.path.join(self.home, "other"))
+            self.until("> ")
+            self.send("/quit\r")
+            self.assertEqual(self.finish(), 0)
+            self.assertFalse(os.path.exists(os.path.join(self.home, "other")))
+
+    def test_reasoning_is_grey_only_where_wanted(self):
+        args = ["run", *EXACT, "-p", "Who are you?", "--think", "on"]
+        self.start(*args)
+        self.assertIn("\x1b[90m", self.until("\x1b[0m"))
+        self.assertEqual(self.finish(), 0)
+        self.start(*args, NO_COLOR="1")
+        text = self.until("glim")
+        self.assertNotIn("\x1b[90m", text)
+        self.assertEqual(self.finish(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]], verbosity=1)
