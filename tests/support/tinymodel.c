@@ -365,7 +365,7 @@ static void put_tokenizer(builder *b)
     const toy_spec *s = b->s;
     glim_arena *a = glim_arena_new((size_t)1 << 24);
     glim_tokenizer_spec t;
-    size_t n = (size_t)s->n_vocab;
+    size_t n = (size_t)(s->n_vocab + s->n_extra_token);
     glim_str *text = GLIM_ARENA_ARRAY(a, glim_str, n), pair[GLIM_COUNT(merges)];
     int32_t *type = GLIM_ARENA_ARRAY(a, int32_t, n);
     if (!text || !type ||

@@ -62,7 +62,8 @@ typedef struct toy_spec {
     bool tied;          /* no output.weight */
     bool nextn;         /* one prediction layer behind the others */
     bool no_vocab_size, no_eot;
-    bool sampling; /* general.sampling.* */
+    int64_t n_extra_token; /* of the tokenizer, beyond n_vocab */
+    bool sampling;         /* general.sampling.* */
     const char *chat_template;
     glim_type type[TOY_CLASS_COUNT];
     /* Values pass through this type before they are stored in `type` (which must be a float type
