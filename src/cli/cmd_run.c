@@ -223,8 +223,9 @@ static glim_err answer(glim_cli *c, glim_model *m, const request *rq, glim_error
         rc = glim_fail(e, GLIM_E_CANCELLED, "cancelled after %lld tokens",
                        (long long)a->usage.n_completion);
     if (!rc && a && !json && glim_term_is(stderr) && strcmp(glim_finish_reason(a), "length") == 0)
-        glim_cli_say(c, a->reason == GLIM_STOP_CONTEXT ? "the context is full (--ctx)"
-                                                       : "cut at --max-tokens");
+        glim_cli_say(c, a->reason == GLIM_STOP_LOOP ? "stopped: the answer only repeated itself"
+                        : a->reason == GLIM_STOP_CONTEXT ? "the context is full (--ctx)"
+                                                         : "cut at --max-tokens");
     glim_printer_deinit(&p);
     glim_session_free(s);
     return rc;

@@ -38,6 +38,12 @@ static const struct {
 #define LINE_EDITING false
 #endif
 
+/* Weights may have this type; the rest are glim's own, for activations. */
+static bool in_files(glim_type t)
+{
+    return glim_type_get(t)->decode && glim_type_get(t)->ggml_id >= 0;
+}
+
 static void write_commands(glim_jw *w, bool built)
 {
     glim_jw_array(w);
@@ -78,8 +84,7 @@ static glim_err features_json(glim_error *e)
     glim_jw_key(&w, "tensor_types");
     glim_jw_array(&w);
     for (int t = 0; t < GLIM_TYPE_COUNT; t++)
-        if (glim_type_get((glim_type)t)->decode)
-            glim_jw_str(&w, glim_str_of(glim_type_get((glim_type)t)->name));
+        if (in_files((glim_type)t)) glim_jw_str(&w, glim_str_of(glim_type_get((glim_type)t)->name));
     glim_jw_array_end(&w);
     glim_jw_key(&w, "line_editing");
     glim_jw_bool(&w, LINE_EDITING);
@@ -102,7 +107,7 @@ int glim_cmd_features(glim_cli *c)
                levels[i].needs);
     printf("tensor types ");
     for (int t = 0; t < GLIM_TYPE_COUNT; t++)
-        if (glim_type_get((glim_type)t)->decode) printf(" %s", glim_type_get((glim_type)t)->name);
+        if (in_files((glim_type)t)) printf(" %s", glim_type_get((glim_type)t)->name);
     putchar('\n');
     return 0;
 }

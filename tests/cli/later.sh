@@ -1,6 +1,6 @@
 # What a later version will have is refused by name, never ignored.
 t() { "$GLIM" "$@" </dev/null 2>err >out; echo "$? $(cat err)"; [ ! -s out ] || echo "wrote to standard output"; }
-for c in serve list bench perplexity synth quantize convert pull embed keyword rerank cloud; do t $c --any thing; done
+for c in serve quantize pull embed cloud; do t $c --any thing; done
 for o in --think-budget --repetition-penalty --presence-penalty --frequency-penalty --logit-bias --logprobs --ignore-eos \
     --loop-stop --where --batch --port; do
     t run $o 1 -p x
