@@ -185,16 +185,24 @@ void glim_log(glim_log_level level, const char *area, const char *event, const c
 #define GLIM_INFO(area, ev, ...) GLIM_LOG_(GLIM_LOG_INFO, area, ev, __VA_ARGS__)
 #define GLIM_DEBUG(area, ev, ...) GLIM_LOG_(GLIM_LOG_DEBUG, area, ev, __VA_ARGS__)
 
-/* ---- fs.c ------------------------------------------------------------------------------------ */
+/* ---- fs.c, filemap.c ------------------------------------------------------------------------- */
 
 /* A file mapped read-only. Only regular files are opened. */
 typedef struct glim_filemap {
     const uint8_t *p; /* NULL when the file is empty */
     size_t n;
+    uint64_t dev, ino; /* private: which file it is */
+    uint32_t i_slot;   /* private: where filemap.c keeps track of it */
 } glim_filemap;
 /* Errors: NOTFOUND (no such file), IO (with errno's text; also for folders and devices). */
 GLIM_MUST_USE glim_err glim_filemap_open(glim_filemap *m, const char *path, glim_error *e);
 void glim_filemap_close(glim_filemap *m); /* zeroed or closed ones are fine */
+/* OK while every byte read so far was the file's; asked after reading and before the result is
+ * used. Once it failed it fails until close. path: the one it was opened by. Errors: IO (file and
+ * offset): cut while in use, or the disk failed. Thread: any. */
+GLIM_MUST_USE glim_err glim_filemap_check(const glim_filemap *m, const char *path, glim_error *e);
+/* Makes the check fail from now on: the byte at offset is known to be unreadable. Thread: any. */
+void glim_filemap_lose(const glim_filemap *m, size_t offset);
 /* Reads a whole file (or standard input for path "-") into b; LIMIT when larger than b->max. */
 GLIM_MUST_USE glim_err glim_read_file(const char *path, glim_buf *b, glim_error *e);
 bool glim_is_dir(const char *path);
@@ -204,6 +212,26 @@ char *glim_path_join(glim_arena *a, const char *dir, const char *name);
 uint64_t
 glim_mem_total(void); /* bytes of RAM this process may use: machine and cgroup limit; 0 unknown */
 uint64_t glim_mem_available(void); /* bytes free or reclaimable now; 0 unknown */
+
+/* ---- outfile.c: a file that appears whole or not at all -------------------------------------- */
+
+typedef struct glim_outfile {
+    int fd;
+    char *path, *temp; /* the target; the name that the bytes have until commit */
+    uint64_t n;        /* bytes written */
+} glim_outfile;
+/* Begins a file beside path. An existing regular file keeps its mode and its bytes until commit; a
+ * link stays a link. Errors: NOTFOUND (no such folder), IO (errno's text; also for folders, devices
+ * and files that may not be written), NOMEM. On error there is nothing to discard. */
+GLIM_MUST_USE glim_err glim_outfile_open(glim_outfile *o, const char *path, glim_error *e);
+/* Takes room on the disk where the filesystem can, so that a full one is known at once. */
+GLIM_MUST_USE glim_err glim_outfile_reserve(glim_outfile *o, uint64_t n_bytes, glim_error *e);
+/* Short writes and interruptions are the function's affair. Errors: IO; then discard. */
+GLIM_MUST_USE glim_err glim_outfile_write(glim_outfile *o, const void *p, size_t n, glim_error *e);
+/* Everything to the disk, then the target's name. Errors: IO; then discard. */
+GLIM_MUST_USE glim_err glim_outfile_commit(glim_outfile *o, glim_error *e);
+/* Removes what was written; fine after commit and for zeroed ones. */
+void glim_outfile_discard(glim_outfile *o);
 
 /* ---- pool.c: worker threads that run one function together ----------------------------------- */
 
