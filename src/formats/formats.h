@@ -89,4 +89,47 @@ const glim_json *glim_modelfile_tokenizer_config(const glim_modelfile *f);  /* t
 glim_str glim_modelfile_tokenizer_json(const glim_modelfile *f);
 glim_str glim_modelfile_chat_template(const glim_modelfile *f); /* GGUF: tokenizer.chat_template */
 
+/* ---- gguf_write.c: a GGUF of version 3, written front to back -------------------------------- */
+
+/* Value types; the numbers are the format's. */
+typedef enum glim_gguf_type {
+    GLIM_GGUF_U8, GLIM_GGUF_I8, GLIM_GGUF_U16, GLIM_GGUF_I16, GLIM_GGUF_U32, GLIM_GGUF_I32, GLIM_GGUF_F32,
+    GLIM_GGUF_BOOL, GLIM_GGUF_STR, GLIM_GGUF_ARRAY, GLIM_GGUF_U64, GLIM_GGUF_I64, GLIM_GGUF_F64,
+    GLIM_GGUF_TYPE_COUNT
+} glim_gguf_type;
+
+/* Order of calls: create, any number of put and add_tensor, begin_data, the tensors' bytes in the order they were
+ * added, finish. The file has its name only after finish; until then, and after any error, there is nothing under
+ * it that was not there before. Thread: one at a time. */
+typedef struct glim_gguf_writer glim_gguf_writer;
+
+/* Errors: as glim_outfile_open(). Caller owns *out and ends it with glim_gguf_writer_free(). */
+GLIM_MUST_USE glim_err glim_gguf_create(const char *path, glim_gguf_writer **out, glim_error *e);
+/* Removes what was written, unless finish succeeded. NULL is fine. */
+void glim_gguf_writer_free(glim_gguf_writer *w);
+
+/* A key and its value; copies both. v points to the C type behind the value type (uint8_t .. double; bool; glim_str for
+ * STR). general.alignment (U32, a power of two from 8 to 1 MiB) sets the alignment, 32 without it. The first error
+ * stays and is what begin_data reports. */
+void glim_gguf_put(glim_gguf_writer *w, const char *key, glim_gguf_type type, const void *v);
+/* The same for n values in a row; elem is no ARRAY. */
+void glim_gguf_put_array(glim_gguf_writer *w, const char *key, glim_gguf_type elem, const void *v, size_t n);
+void glim_gguf_put_u32(glim_gguf_writer *w, const char *key, uint32_t v);
+void glim_gguf_put_f32(glim_gguf_writer *w, const char *key, float v);
+void glim_gguf_put_bool(glim_gguf_writer *w, const char *key, bool v);
+void glim_gguf_put_str(glim_gguf_writer *w, const char *key, glim_str v);
+/* A tensor of n_dim (1..4) dimensions; its bytes follow after begin_data. Copies name. Errors stay, as above. */
+void glim_gguf_add_tensor(glim_gguf_writer *w, glim_str name, glim_type type, int n_dim, const int64_t *ne);
+
+/* Bytes of the whole file as declared so far. */
+uint64_t glim_gguf_writer_bytes(const glim_gguf_writer *w);
+/* Writes everything before the data, with room for all of it taken where the filesystem can. Errors: INPUT (a key or
+ * tensor twice, a shape its type cannot have: which), LIMIT, IO, NOMEM. */
+GLIM_MUST_USE glim_err glim_gguf_begin_data(glim_gguf_writer *w, glim_error *e);
+/* The next n bytes of the current tensor, which may be whole or a piece; padding is the writer's affair. Errors: STATE
+ * (more than the tensor has, or no tensor is left), IO. */
+GLIM_MUST_USE glim_err glim_gguf_write(glim_gguf_writer *w, const void *p, size_t n, glim_error *e);
+/* Errors: STATE (bytes are missing), IO. */
+GLIM_MUST_USE glim_err glim_gguf_finish(glim_gguf_writer *w, glim_error *e);
+
 #endif

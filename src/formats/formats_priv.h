@@ -86,6 +86,9 @@ void glim_formats_sort_extents(extent *x, size_t n);
 
 /* ---- gguf.c */
 
+/* Bytes of a value in the file; 0: it has its own length. */
+extern const uint8_t glim_gguf_value_size[GLIM_GGUF_TYPE_COUNT];
+
 /* Reads header, metadata and tensor infos of part i_part: metadata goes to *metas, tensors to f. */
 GLIM_MUST_USE glim_err glim_gguf_read(glim_modelfile *f, size_t i_part, meta_set *metas,
                                       glim_error *e);

@@ -11,25 +11,7 @@
 
 #include <inttypes.h>
 
-enum {
-    VT_U8,
-    VT_I8,
-    VT_U16,
-    VT_I16,
-    VT_U32,
-    VT_I32,
-    VT_F32,
-    VT_BOOL,
-    VT_STR,
-    VT_ARRAY,
-    VT_U64,
-    VT_I64,
-    VT_F64,
-    VT_COUNT
-};
-
-/* Bytes of a value in the file; 0: it has its own length. */
-static const uint8_t value_size[VT_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+const uint8_t glim_gguf_value_size[GLIM_GGUF_TYPE_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
 /* Least bytes an entry takes: a count beyond what the rest of the file can hold is refused before
  * any work. */
@@ -91,37 +73,37 @@ static void decode_scalar(const uint8_t *p, int32_t vtype, glim_meta *m)
         int64_t i64;
         double f64;
     } v = {0};
-    memcpy(&v, p, value_size[vtype]);
+    memcpy(&v, p, glim_gguf_value_size[vtype]);
     switch (vtype) {
-    case VT_U8:
-    case VT_BOOL:
+    case GLIM_GGUF_U8:
+    case GLIM_GGUF_BOOL:
         m->u64 = v.u8;
         break;
-    case VT_U16:
+    case GLIM_GGUF_U16:
         m->u64 = v.u16;
         break;
-    case VT_U32:
+    case GLIM_GGUF_U32:
         m->u64 = v.u32;
         break;
-    case VT_U64:
+    case GLIM_GGUF_U64:
         m->u64 = v.u64;
         break;
-    case VT_I8:
+    case GLIM_GGUF_I8:
         m->i64 = v.i8;
         break;
-    case VT_I16:
+    case GLIM_GGUF_I16:
         m->i64 = v.i16;
         break;
-    case VT_I32:
+    case GLIM_GGUF_I32:
         m->i64 = v.i32;
         break;
-    case VT_I64:
+    case GLIM_GGUF_I64:
         m->i64 = v.i64;
         break;
-    case VT_F32:
+    case GLIM_GGUF_F32:
         m->f64 = (double)v.f32;
         break;
-    case VT_F64:
+    case GLIM_GGUF_F64:
         m->f64 = v.f64;
         break;
     default:
@@ -132,19 +114,19 @@ static void decode_scalar(const uint8_t *p, int32_t vtype, glim_meta *m)
 static glim_meta_type meta_type(int32_t vtype)
 {
     switch (vtype) {
-    case VT_I8:
-    case VT_I16:
-    case VT_I32:
-    case VT_I64:
+    case GLIM_GGUF_I8:
+    case GLIM_GGUF_I16:
+    case GLIM_GGUF_I32:
+    case GLIM_GGUF_I64:
         return GLIM_META_I64;
-    case VT_F32:
-    case VT_F64:
+    case GLIM_GGUF_F32:
+    case GLIM_GGUF_F64:
         return GLIM_META_F64;
-    case VT_BOOL:
+    case GLIM_GGUF_BOOL:
         return GLIM_META_BOOL;
-    case VT_STR:
+    case GLIM_GGUF_STR:
         return GLIM_META_STR;
-    case VT_ARRAY:
+    case GLIM_GGUF_ARRAY:
         return GLIM_META_ARRAY;
     default:
         return GLIM_META_U64;
@@ -166,12 +148,12 @@ static glim_err read_array(reader *r, glim_meta *m)
     glim_err rc = get(r, &vtype, sizeof vtype, "an array's type");
     if (!rc) rc = get(r, &m->n_elem, sizeof m->n_elem, "an array's length");
     if (rc) return rc;
-    if (vtype >= VT_COUNT) return bad_vtype(r, m->key, vtype, at);
-    if (vtype == VT_ARRAY)
+    if (vtype >= GLIM_GGUF_TYPE_COUNT) return bad_vtype(r, m->key, vtype, at);
+    if (vtype == GLIM_GGUF_ARRAY)
         return glim_fail_off(r->e, GLIM_E_UNSUPPORTED, at,
                              "%s: key %s is an array of arrays at byte %zu", r->path,
                              GLIM_QUOTE(m->key), at);
-    const size_t size = vtype == VT_STR ? 8 : value_size[vtype];
+    const size_t size = vtype == GLIM_GGUF_STR ? 8 : glim_gguf_value_size[vtype];
     if (m->n_elem > left(r) / size)
         return glim_fail_off(r->e, GLIM_E_FORMAT, at,
                              "%s: key %s is said to have %" PRIu64
@@ -181,7 +163,7 @@ static glim_err read_array(reader *r, glim_meta *m)
     m->elem = meta_type((int32_t)vtype);
     m->elem_vtype = (int32_t)vtype;
     m->elems = r->p + r->at;
-    if (vtype != VT_STR) {
+    if (vtype != GLIM_GGUF_STR) {
         r->at += (size_t)m->n_elem * size;
         return GLIM_OK;
     }
@@ -197,16 +179,16 @@ static glim_err read_value(reader *r, glim_meta *m)
     uint32_t vtype;
     glim_err rc = get(r, &vtype, sizeof vtype, "a value's type");
     if (rc) return rc;
-    if (vtype >= VT_COUNT) return bad_vtype(r, m->key, vtype, at);
+    if (vtype >= GLIM_GGUF_TYPE_COUNT) return bad_vtype(r, m->key, vtype, at);
     m->type = meta_type((int32_t)vtype);
     m->offset = r->at;
-    if (vtype == VT_STR) return get_str(r, &m->str, "a string");
-    if (vtype == VT_ARRAY) return read_array(r, m);
+    if (vtype == GLIM_GGUF_STR) return get_str(r, &m->str, "a string");
+    if (vtype == GLIM_GGUF_ARRAY) return read_array(r, m);
     uint8_t raw[8];
-    rc = get(r, raw, value_size[vtype], "a value");
+    rc = get(r, raw, glim_gguf_value_size[vtype], "a value");
     if (rc) return rc;
     decode_scalar(raw, (int32_t)vtype, m);
-    if (vtype == VT_BOOL && raw[0] > 1)
+    if (vtype == GLIM_GGUF_BOOL && raw[0] > 1)
         return glim_fail_off(r->e, GLIM_E_FORMAT, m->offset,
                              "%s: key %s is a bool with the value %u at byte %" PRIu64
                              ": the file is damaged",
@@ -502,7 +484,7 @@ static bool next_number(glim_meta_iter *it, glim_meta *v)
         return false;
     *v = (glim_meta){.type = m->elem};
     decode_scalar(m->elems + it->pos, m->elem_vtype, v);
-    it->pos += value_size[m->elem_vtype];
+    it->pos += glim_gguf_value_size[m->elem_vtype];
     it->i++;
     return true;
 }
