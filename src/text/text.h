@@ -47,6 +47,12 @@ typedef struct glim_tokenizer glim_tokenizer;
 GLIM_MUST_USE glim_err glim_tokenizer_new(const glim_tokenizer_spec *spec, glim_tokenizer **out, glim_error *e);
 void glim_tokenizer_free(glim_tokenizer *t);
 
+/* padvocab.c: a vocabulary of n_token ids made of a smaller one: base's normal tokens keep their ids, fillers with
+ * merges of their own follow, base's special tokens come from first_special on, unused ids to the end. Borrows base's
+ * views; the rest is the arena's. Errors: INPUT (base is not normal tokens, then special ones; it does not fit), NOMEM. */
+GLIM_MUST_USE glim_err glim_vocab_pad(glim_arena *a, const glim_tokenizer_spec *base, size_t first_special,
+                                      size_t n_token, glim_tokenizer_spec *out, glim_error *e);
+
 size_t glim_tokenizer_n_token(const glim_tokenizer *t);
 /* Bytes the token stands for; special tokens give their text; holes and ids out of range give n 0, p NULL. */
 glim_str glim_token_bytes(const glim_tokenizer *t, int32_t id);
