@@ -46,6 +46,13 @@ typedef void (*glim_log_fn)(void *user, glim_log_level level, const char *area, 
  * other thread uses glim. Borrows user until replaced. */
 GLIM_API void glim_log_set(glim_log_fn fn, void *user, glim_log_level max_level);
 
+/* Model files are mapped, and a system ends a program with SIGBUS when it touches a mapped byte of a
+ * file that was cut, or of a disk that fails. After this call it does not: the call that used the
+ * byte fails with IO and names the file. The handler passes on every SIGBUS that is not about a
+ * file of glim. Call it once, at the start, and after installing a handler of your own; more calls do
+ * nothing. Thread: any. */
+GLIM_API void glim_guard_maps(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * fs.c - files: mapped read-only, read whole up to a limit, paths; and how much memory there is.
+ * fs.c - files: read whole up to a limit, paths; and how much memory there is.
+ * Not here: files that are mapped (filemap.c) or written (outfile.c).
  * Thread: any. */
-#include "base/base.h"
+#include "base/fs_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* Opens a regular file; anything else (a folder, a device, a pipe that would block) is refused by
- * what it is. */
-static glim_err open_regular(const char *path, int *fd, struct stat *st, glim_error *e)
+glim_err glim_fs_open_regular(const char *path, int *fd, struct stat *st, glim_error *e)
 {
     /* O_NONBLOCK: opening a pipe without a writer must not hang before fstat can refuse it. */
     int f;
@@ -38,41 +36,20 @@ static glim_err open_regular(const char *path, int *fd, struct stat *st, glim_er
     return GLIM_OK;
 }
 
-glim_err glim_filemap_open(glim_filemap *m, const char *path, glim_error *e)
-{
-    struct stat st;
-    int fd = -1;
-    *m = (glim_filemap){0};
-    glim_err rc = open_regular(path, &fd, &st, e);
-    if (rc) return rc;
-    if (st.st_size > 0) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (p == MAP_FAILED) {
-            rc = glim_fail(e, errno == ENOMEM ? GLIM_E_NOMEM : GLIM_E_IO,
-                           "%s: cannot map %lld bytes: %s", path, (long long)st.st_size,
-                           strerror(errno));
-        } else {
-            m->p = p;
-            m->n = (size_t)st.st_size;
-        }
-    }
-    close(fd);
-    return rc;
-}
-
-void glim_filemap_close(glim_filemap *m)
-{
-    if (m->p) munmap((void *)(uintptr_t)m->p, m->n);
-    *m = (glim_filemap){0};
-}
-
 static glim_err read_all(int fd, const char *name, glim_buf *b, glim_error *e)
 {
     char chunk[65536];
     for (;;) {
         ssize_t n = read(fd, chunk, sizeof chunk);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return glim_fail(e, GLIM_E_IO, "%s: %s", name, strerror(errno));
+        if (n < 0 && errno == EAGAIN) { /* standard input that somebody made non-blocking */
+            struct pollfd wait = {.fd = fd, .events = POLLIN};
+            (void)poll(&wait, 1, -1);
+            continue;
+        }
+        if (n < 0)
+            return glim_fail(e, GLIM_E_IO, "%s: reading failed after %zu bytes: %s", name, b->n,
+                             strerror(errno));
         if (n == 0) return GLIM_OK;
         glim_err rc = glim_buf_add(b, chunk, (size_t)n);
         if (rc == GLIM_E_LIMIT) return glim_fail(e, rc, "%s: longer than %zu bytes", name, b->max);
@@ -87,10 +64,12 @@ glim_err glim_read_file(const char *path, glim_buf *b, glim_error *e)
     int fd = -1;
     /* A named pipe or /dev/stdin is fine here: it is read once, front to back. */
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+        do
+            fd = open(path, O_RDONLY | O_CLOEXEC); /* waits until somebody writes */
+        while (fd < 0 && errno == EINTR);
         if (fd < 0) return glim_fail(e, GLIM_E_IO, "%s: %s", path, strerror(errno));
     } else {
-        glim_err rc = open_regular(path, &fd, &st, e);
+        glim_err rc = glim_fs_open_regular(path, &fd, &st, e);
         if (rc) return rc;
     }
     glim_err rc = read_all(fd, path, b, e);

@@ -65,6 +65,7 @@ int main(int argc, char **argv)
 {
     glim_cli c = {0};
     glim_error e = {0};
+    glim_guard_maps();
     if (argc < 2) {
         glim_help_overview(stderr);
         return glim_err_exit(GLIM_E_USAGE);

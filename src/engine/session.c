@@ -98,6 +98,7 @@ static glim_err emit_logits(glim_session *s, const float *hidden, int64_t n_want
     glim_model *m = s->m;
     const glim_core *c = m->core;
     glim_err rc = c->arch->head(c, &m->ops, hidden, n_want, m->logits, e);
+    if (!rc) rc = glim_modelfile_check(m->file, e); /* nobody sees logits of missing weights */
     for (int64_t i = 0; !rc && i < n_want; i++)
         if (!fn(user, first_pos + i, m->logits + i * c->n_vocab, (size_t)c->n_vocab))
             rc = glim_fail(e, GLIM_E_CANCELLED, "cancelled by the caller");
@@ -144,6 +145,7 @@ static glim_err eval_chunk(glim_session *s, const int32_t *tokens, int64_t n, bo
         int64_t rows = GLIM_MIN(GLIM_HEAD_ROWS, n_want - i);
         rc = emit_logits(s, hidden + i * c->n_embd, rows, s->n_token - n_want + i, fn, user, e);
     }
+    if (!rc && n_want == 0) rc = glim_modelfile_check(m->file, e);
     glim_arena_rewind(m->ops.step, mark);
     return rc;
 }

@@ -26,31 +26,33 @@ glim_err glim_formats_json_error(glim_err rc, const char *path, uint64_t base, g
     return rc;
 }
 
-/* Maps dir/name when it is there; *path gets its name for messages. A missing file is no error. */
-static glim_err map_file(glim_modelfile *f, const char *name, size_t max, glim_filemap *m,
-                         const char **path, glim_error *e)
+/* Maps dir/name when it is there. A missing file is no error. */
+static glim_err map_file(glim_modelfile *f, const char *name, size_t max, json_file *j,
+                         glim_error *e)
 {
     glim_error own = {0};
-    *path = glim_path_join(f->arena, f->path, name);
-    if (!*path) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to open it", f->path);
-    glim_err rc = glim_filemap_open(m, *path, &own);
+    j->path = glim_path_join(f->arena, f->path, name);
+    if (!j->path) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to open it", f->path);
+    glim_err rc = glim_filemap_open(&j->map, j->path, &own);
     if (rc == GLIM_E_NOTFOUND) return GLIM_OK;
     if (rc) {
         if (e) *e = own;
         return rc;
     }
-    if (m->n > max)
-        return glim_fail(e, GLIM_E_LIMIT, "%s: %zu bytes, at most %zu are read", *path, m->n, max);
-    if (m->n == 0) return glim_fail(e, GLIM_E_FORMAT, "%s: empty: fetch it again", *path);
+    if (j->map.n > max)
+        return glim_fail(e, GLIM_E_LIMIT, "%s: %zu bytes, at most %zu are read", j->path, j->map.n,
+                         max);
+    if (j->map.n == 0) return glim_fail(e, GLIM_E_FORMAT, "%s: empty: fetch it again", j->path);
     return GLIM_OK;
 }
 
 static glim_err load_json(glim_modelfile *f, const char *name, size_t max, json_file *j,
                           glim_error *e)
 {
-    const char *path, *what;
-    glim_err rc = map_file(f, name, max, &j->map, &path, e);
+    const char *what;
+    glim_err rc = map_file(f, name, max, j, e);
     if (rc || !j->map.p) return rc;
+    const char *path = j->path;
     if (glim_formats_mistaken(j->map.p, j->map.n, &what))
         return glim_fail(e, GLIM_E_UNSUPPORTED, "%s: %s", path, what);
     j->arena = glim_arena_new(TREE_BASE + TREE_FACTOR * j->map.n);
@@ -67,12 +69,11 @@ static glim_err load_json(glim_modelfile *f, const char *name, size_t max, json_
  * ones. */
 static glim_err find_template(glim_modelfile *f, glim_error *e)
 {
-    const char *path;
-    glim_err rc =
-        map_file(f, "chat_template.jinja", CAP_TOKENIZER_CONFIG, &f->template_file, &path, e);
+    const glim_filemap *m = &f->template_file.map;
+    glim_err rc = map_file(f, "chat_template.jinja", CAP_TOKENIZER_CONFIG, &f->template_file, e);
     if (rc) return rc;
-    if (f->template_file.p) {
-        f->chat_template = (glim_str){(const char *)f->template_file.p, f->template_file.n};
+    if (m->p) {
+        f->chat_template = (glim_str){(const char *)m->p, m->n};
         return GLIM_OK;
     }
     const glim_json *t = glim_json_get(f->tokenizer_config.root, "chat_template");
@@ -178,18 +179,17 @@ static glim_err open_weights(glim_modelfile *f, const char **gguf, glim_error *e
 
 glim_err glim_folder_open(glim_modelfile *f, unsigned flags, const char **gguf, glim_error *e)
 {
-    const char *path;
     glim_err rc = load_json(f, "config.json", CAP_CONFIG, &f->config, e);
     if (!rc) rc = load_json(f, "generation_config.json", CAP_CONFIG, &f->generation_config, e);
     if (!rc)
         rc = load_json(f, "tokenizer_config.json", CAP_TOKENIZER_CONFIG, &f->tokenizer_config, e);
-    if (!rc) rc = map_file(f, "tokenizer.json", SIZE_MAX, &f->tokenizer_json, &path, e);
+    if (!rc) rc = map_file(f, "tokenizer.json", SIZE_MAX, &f->tokenizer_json, e);
     if (!rc) rc = find_template(f, e);
     if (rc) return rc;
     if (!(flags & GLIM_OPEN_NO_TENSORS)) return open_weights(f, gguf, e);
     /* The vocabulary alone needs no weights: whatever they are, they stay closed; a GGUF is opened
      * only where the vocabulary can be nowhere else. */
-    if (f->tokenizer_json.p) return GLIM_OK;
+    if (f->tokenizer_json.map.p) return GLIM_OK;
     glim_error own = {0};
     rc = find_gguf(f, gguf, &own);
     if (f->config.root && (rc == GLIM_E_NOTFOUND || rc == GLIM_E_UNSUPPORTED)) return GLIM_OK;

@@ -36,6 +36,7 @@ typedef struct glim_meta {
     glim_meta_type elem;   /* ARRAY */
     uint64_t n_elem;
     const uint8_t *elems;  /* private: raw bytes in the map */
+    size_t elems_bytes;    /* private: of strings, with their lengths */
     int32_t elem_vtype;    /* private: GGUF value type */
     uint64_t offset;       /* of the value in the file, for messages */
 } glim_meta;
@@ -52,6 +53,15 @@ typedef enum glim_open_flags {
  * Errors: NOTFOUND, IO, FORMAT (file, offset, field, cure), UNSUPPORTED (type or version by name), LIMIT, NOMEM. */
 GLIM_MUST_USE glim_err glim_modelfile_open(const char *path, unsigned flags, glim_modelfile **out, glim_error *e);
 void glim_modelfile_close(glim_modelfile *f);
+/* OK while all that was read from the weights so far was theirs: asked after reading them and before the result is
+ * used. Files can be cut while mapped, and disks fail: the bytes are zeros then (see glim_guard_maps()). Once it
+ * failed it fails until close. Errors: IO (file and offset). Thread: any. */
+GLIM_MUST_USE glim_err glim_modelfile_check(const glim_modelfile *f, glim_error *e);
+/* The same for the small files of a folder too: asked at the end of loading, also when it failed, because missing bytes
+ * look like a damaged file. glim_modelfile_open() has asked. */
+GLIM_MUST_USE glim_err glim_modelfile_check_all(const glim_modelfile *f, glim_error *e);
+/* Says that the byte at offset of a tensor could not be read; returns what glim_modelfile_check() says from now on. */
+GLIM_MUST_USE glim_err glim_modelfile_lost(const glim_modelfile *f, const glim_tensor *t, size_t offset, glim_error *e);
 
 glim_container glim_modelfile_container(const glim_modelfile *f);
 const char *glim_modelfile_path(const glim_modelfile *f);

@@ -37,6 +37,7 @@ typedef struct meta_set {
 /* A JSON file of a folder: the tree borrows the map. */
 typedef struct json_file {
     glim_filemap map;
+    const char *path; /* in the arena */
     glim_arena *arena;
     glim_json *root;
 } json_file;
@@ -52,7 +53,7 @@ struct glim_modelfile {
     glim_map *by_name; /* tensors and, in safetensors, the skipped ones with value UINT32_MAX */
     meta_set meta;
     json_file config, generation_config, tokenizer_config;
-    glim_filemap tokenizer_json, template_file;
+    json_file tokenizer_json, template_file; /* map and path only */
     glim_str chat_template;
 };
 

@@ -170,6 +170,7 @@ static glim_err read_array(reader *r, glim_meta *m)
     glim_str s;
     for (uint64_t i = 0; !rc && i < m->n_elem; i++)
         rc = get_str(r, &s, "a string of an array");
+    m->elems_bytes = (size_t)(r->p + r->at - m->elems);
     return rc;
 }
 
@@ -495,7 +496,11 @@ bool glim_meta_next_str(glim_meta_iter *it, glim_str *out)
     if (!m || m->type != GLIM_META_ARRAY || m->elem != GLIM_META_STR || it->i >= m->n_elem)
         return false;
     uint64_t n;
+    /* The lengths were checked when the file was opened, but who writes into an open file can
+     * change them. */
+    if (m->elems_bytes - it->pos < sizeof n) return false;
     memcpy(&n, m->elems + it->pos, sizeof n);
+    if (n > m->elems_bytes - it->pos - sizeof n) return false;
     *out = (glim_str){(const char *)m->elems + it->pos + 8, (size_t)n};
     it->pos += 8 + (size_t)n;
     it->i++;

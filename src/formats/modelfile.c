@@ -50,8 +50,8 @@ void glim_modelfile_close(glim_modelfile *f)
     close_json(&f->config);
     close_json(&f->generation_config);
     close_json(&f->tokenizer_config);
-    glim_filemap_close(&f->tokenizer_json);
-    glim_filemap_close(&f->template_file);
+    close_json(&f->tokenizer_json);
+    close_json(&f->template_file);
     glim_meta_set_deinit(&f->meta);
     glim_map_free(f->by_name);
     glim_free(f->tensors);
@@ -167,12 +167,47 @@ glim_err glim_modelfile_open(const char *path, unsigned flags, glim_modelfile **
     glim_modelfile *f = glim_modelfile_new(path, GLIM_CONTAINER_SAFETENSORS);
     if (!f) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to open it", path);
     glim_err rc = open_any(f, flags, e);
+    /* Bytes that are gone look like a damaged file; the true cause goes before. */
+    const glim_err lost = glim_modelfile_check_all(f, e);
+    if (lost) rc = lost;
     if (rc) {
         glim_modelfile_close(f);
         return rc;
     }
     *out = f;
     return GLIM_OK;
+}
+
+glim_err glim_modelfile_check(const glim_modelfile *f, glim_error *e)
+{
+    glim_err rc = GLIM_OK;
+    for (size_t i = 0; !rc && i < f->n_part; i++)
+        rc = glim_filemap_check(&f->parts[i].map, f->parts[i].path, e);
+    return rc;
+}
+
+glim_err glim_modelfile_check_all(const glim_modelfile *f, glim_error *e)
+{
+    const json_file *const files[] = {&f->config, &f->generation_config, &f->tokenizer_config,
+                                      &f->tokenizer_json, &f->template_file};
+    glim_err rc = glim_modelfile_check(f, e);
+    for (size_t i = 0; !rc && i < GLIM_COUNT(files); i++)
+        rc = glim_filemap_check(&files[i]->map, files[i]->path, e);
+    return rc;
+}
+
+glim_err glim_modelfile_lost(const glim_modelfile *f, const glim_tensor *t, size_t offset,
+                             glim_error *e)
+{
+    const modelfile_part *part = &f->parts[t->i_file];
+    glim_err rc = glim_modelfile_check(f, e); /* a cut file knows its own end */
+    if (rc) return rc;
+    const size_t at = (size_t)(t->data - part->p) + offset;
+    glim_filemap_lose(&part->map, at);
+    rc = glim_modelfile_check(f, e);
+    return rc ? rc
+              : glim_fail_off(e, GLIM_E_IO, at, "%s: cannot be read at byte %zu: the disk failed",
+                              part->path, at);
 }
 
 glim_err glim_modelfile_open_mem(glim_container container, const char *name, const uint8_t *p,
@@ -254,7 +289,7 @@ const glim_json *glim_modelfile_tokenizer_config(const glim_modelfile *f)
 
 glim_str glim_modelfile_tokenizer_json(const glim_modelfile *f)
 {
-    return (glim_str){(const char *)f->tokenizer_json.p, f->tokenizer_json.n};
+    return (glim_str){(const char *)f->tokenizer_json.map.p, f->tokenizer_json.map.n};
 }
 
 glim_str glim_modelfile_chat_template(const glim_modelfile *f)

@@ -348,6 +348,8 @@ glim_err glim_safetensors_open_index(glim_modelfile *f, const char *dir, const c
     glim_err rc = glim_filemap_open(&map, index_path, e);
     if (rc) return rc;
     rc = glim_st_index_read(f->arena, index_path, (glim_str){(const char *)map.p, map.n}, &x, e);
+    const glim_err lost = glim_filemap_check(&map, index_path, e);
+    if (lost) rc = lost; /* whatever was read there */
     glim_filemap_close(&map); /* everything kept is a copy */
     if (!rc) rc = open_shards(f, dir, x, e);
     glim_st_index_free(x);

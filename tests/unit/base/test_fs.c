@@ -97,7 +97,7 @@ static void refused(void **state)
         const char *name =
             cases[i].name[0] == '/' || !cases[i].name[0] ? cases[i].name : in_dir(cases[i].name);
         glim_error e = {0};
-        glim_filemap m = {(const uint8_t *)"x", 1};
+        glim_filemap m = {.p = (const uint8_t *)"x", .n = 1};
         assert_int_equal(glim_filemap_open(&m, name, &e), cases[i].rc);
         assert_int_equal(e.code, cases[i].rc);
         if (!strstr(e.msg, cases[i].says)) fail_msg("%s: %s", name, e.msg);
