@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * openai_messages.c - OpenAI's messages and tools to chat.h's structs.
- * Owns:   the clean-ups of the wire's many spellings: null content, parts, arguments as text, old
- * role names. Not here: the fields around them (openai_chat.c), what a template makes of them (room
- * text). Thread: any, pure. Fails:  INPUT with the path; UNSUPPORTED for parts and tools that are
- * not text and functions; NOMEM. See:    tests/unit/api/test_openai_messages.c */
+ * Owns: the clean-ups of the wire's many spellings: null content, parts, arguments as text, old
+ *       role names.
+ * Not here: the fields around them (openai_chat.c), what a template makes of them (room text).
+ * Thread: any, pure.
+ * Fails: INPUT with the path; UNSUPPORTED for parts and tools that are not text and functions;
+ *        NOMEM.
+ * See: tests/unit/api/test_openai_messages.c */
 #include "api/api_priv.h"
 
 #define MAX_TOOL 128

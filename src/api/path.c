@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * path.c - error messages that name the place in the client's JSON, and typed optional members.
- * Owns:   the spelling of paths.   Thread: any, pure.   See: api_priv.h */
+ * Owns: the spelling of paths.
+ * Thread: any, pure.
+ * See: api_priv.h */
 #include "api/api_priv.h"
 
 #include <stdio.h>

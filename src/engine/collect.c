@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * collect.c - events of a generation gathered into one answer, and the output parser behind its
- * public name. Thread: one at a time. Fails: memory that ran out makes glim_collector_answer() give
- * NULL. */
+ * public name.
+ * Thread: one at a time.
+ * Fails: memory that ran out makes glim_collector_answer() give NULL. */
 #include "engine/engine_int.h"
 
 #define ANSWER_MAX ((size_t)256 << 20)

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * kv.c - the pool of pages that hold the latent cache of a model.
- * Owns:   the pages.   Not here: which session holds which (session.c).
+ * Owns: the pages.
+ * Not here: which session holds which (session.c).
  * Layout: page = [layer][64 positions][width], one run per layer, so that a layer's walk over
- * positions reads whole cache lines in order. All pages lie in one reserved range; the system gives
- * memory at the first touch, and nothing moves, so a running step may hold pointers into it.
- * Thread: engine only.   Fails: NULL when no page is free; nothing has changed then. */
+ *         positions reads whole cache lines in order. All pages lie in one reserved range; the
+ *         system gives memory at the first touch, and nothing moves, so a running step may hold
+ *         pointers into it.
+ * Thread: engine only.
+ * Fails: NULL when no page is free; nothing has changed then. */
 #include "engine/engine_int.h"
 
 #include <errno.h>

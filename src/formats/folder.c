@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * folder.c - a model folder: its JSON files, its chat template, and which of its files are the
  * weights. Order of weights: model.safetensors, then model.safetensors.index.json, then the one
- * GGUF (or split set). Fails:  NOTFOUND naming what is missing, UNSUPPORTED for pickles, FORMAT for
- * damaged JSON. See:    tests/unit/formats/test_folder.c */
+ * GGUF (or split set).
+ * Fails: NOTFOUND naming what is missing, UNSUPPORTED for pickles, FORMAT for damaged JSON.
+ * See: tests/unit/formats/test_folder.c */
 #include "formats/formats_priv.h"
 
 #include <dirent.h>

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * modelfile.c - opening and closing of model files, and the tables that all containers fill.
- * Owns:   the tensor table and its name map.   Not here: bytes of a format (gguf.c, safetensors.c),
- * several files of one model (shards.c), JSON files (folder.c). Thread: open and close as any
- * handle; an open model file is immutable and may be read by all threads. Fails:  everything is
- * released again; *out is untouched.   See: tests/unit/formats */
+ * Owns: the tensor table and its name map.
+ * Not here: bytes of a format (gguf.c, safetensors.c), several files of one model (shards.c), JSON
+ *           files (folder.c).
+ * Thread: open and close as any handle; an open model file is immutable and may be read by all
+ *         threads.
+ * Fails: everything is released again; *out is untouched.
+ * See: tests/unit/formats */
 #include "formats/formats_priv.h"
 
 #include <stdlib.h>

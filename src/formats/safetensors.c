@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * safetensors.c - one safetensors file: a JSON header of names, types, shapes and extents, then the
- * data. Layout: u64 length of the header, the header (may end in spaces), data; extents count from
- * the data's start. Owns:   the checks: extents are exact, in the file, and leave neither holes nor
- * overlaps. Weights are F32, F16 or BF16. Integer and boolean tensors are buffers that frameworks
- * save beside weights (position ids, counters): checked like all others, counted, not listed. Any
- * other type is refused by name. Not here: several shards (shards.c), config files (folder.c).
- * Fails:  FORMAT with the byte offset in the file, UNSUPPORTED, LIMIT, NOMEM; f keeps what was
- * added until close. See:    huggingface.co/docs/safetensors (read 2026-11);
- * tests/unit/formats/test_safetensors.c; fuzz/safetensors.c */
+ * data.
+ * Layout: u64 length of the header, the header (may end in spaces), data; extents count from the
+ *         data's start.
+ * Owns: the checks: extents are exact, in the file, and leave neither holes nor overlaps. Weights
+ *       are F32, F16 or BF16. Integer and boolean tensors are buffers that frameworks save beside
+ *       weights (position ids, counters): checked like all others, counted, not listed. Any other
+ *       type is refused by name.
+ * Not here: several shards (shards.c), config files (folder.c).
+ * Fails: FORMAT with the byte offset in the file, UNSUPPORTED, LIMIT, NOMEM; f keeps what was added
+ *        until close.
+ * See: the safetensors format description (read 2026-11); tests/unit/formats/test_safetensors.c;
+ *      fuzz/safetensors.c */
 #include "formats/formats_priv.h"
 
 #include <inttypes.h>

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * shards.c - models in several files: split GGUF ("x-00001-of-00003.gguf") and safetensors with an
- * index. Owns:   which parts belong together: names are derived or checked here, so that a file's
- * contents never lead outside the model's folder, and every tensor that is promised is found
- * exactly once. Fails:  NOTFOUND (a part is missing), FORMAT (parts contradict each other), and
- * what reading a part gives. See:    tests/unit/formats/test_split.c */
+ * index.
+ * Owns: which parts belong together: names are derived or checked here, so that a file's contents
+ *       never lead outside the model's folder, and every tensor that is promised is found exactly
+ *       once.
+ * Fails: NOTFOUND (a part is missing), FORMAT (parts contradict each other), and what reading a
+ *        part gives.
+ * See: tests/unit/formats/test_split.c */
 #include "formats/formats_priv.h"
 
 #include <inttypes.h>

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * fields.c - an object read into a struct by a table of its members.
- * Owns:   type and range checks, and the wording of their errors.   Not here: what the members
- * mean. Thread: any, pure. Fails:  GLIM_E_INPUT (type, range, missing), GLIM_E_UNSUPPORTED (a row
- * that says so), what .parse gives. See:    tests/unit/json/test_fields.c */
+ * Owns: type and range checks, and the wording of their errors.
+ * Not here: what the members mean.
+ * Thread: any, pure.
+ * Fails: GLIM_E_INPUT (type, range, missing), GLIM_E_UNSUPPORTED (a row that says so), what .parse
+ *        gives.
+ * See: tests/unit/json/test_fields.c */
 #include "json/json.h"
 
 #include <float.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * read.c - a whole JSON text as a tree in an arena, and the lookups in it.
- * Owns:   the tree, the refusal of duplicate keys, exact integers out of lexemes.
+ * Owns: the tree, the refusal of duplicate keys, exact integers out of lexemes.
  * Not here: the grammar (stream.c), objects read by a table (fields.c).
  * Layout: a node of 64 bytes a value; strings without escapes and all containers point into the
- * source. Built with a stack of open containers, so nesting costs no C stack. Thread: a finished
- * tree may be read by any. Fails:  as stream.c, with the path before the message.   See:
- * tests/unit/json/test_read.c */
+ *         source. Built with a stack of open containers, so nesting costs no C stack.
+ * Thread: a finished tree may be read by any.
+ * Fails: as stream.c, with the path before the message.
+ * See: tests/unit/json/test_read.c */
 #include "json/json.h"
 
 #include <stdio.h>

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * stream.c - the pull reader: one token a call, strict RFC 8259, no tree and no recursion.
- * Owns:   the grammar of JSON; the tree (read.c) is built from these tokens and adds none of its
- * own. Not here: duplicate keys (read.c), the meaning of numbers (read.c). Thread: one at a time
- * for a reader. Fails:  GLIM_E_INPUT with the byte offset; GLIM_E_LIMIT when nested too deep;
- * GLIM_E_NOMEM. A reader that failed stays failed.   See: tests/unit/json/test_stream.c */
+ * Owns: the grammar of JSON; the tree (read.c) is built from these tokens and adds none of its own.
+ * Not here: duplicate keys (read.c), the meaning of numbers (read.c).
+ * Thread: one at a time for a reader.
+ * Fails: GLIM_E_INPUT with the byte offset; GLIM_E_LIMIT when nested too deep; GLIM_E_NOMEM. A
+ *        reader that failed stays failed.
+ * See: tests/unit/json/test_stream.c */
 #include "json/json.h"
 
 enum {

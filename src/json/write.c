@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * write.c - compact JSON straight into a buffer.
- * Owns:   escapes, commas, the spelling of numbers.   Not here: a tree (none is needed to write).
+ * Owns: escapes, commas, the spelling of numbers.
+ * Not here: a tree (none is needed to write).
  * Thread: one at a time for a writer.
- * Fails:  nothing here returns an error: the first one stays in b->err (NOMEM or LIMIT from the
- * buffer, LIMIT for too deep a nesting, STATE for an end without a beginning). See:
- * tests/unit/json/test_write.c */
+ * Fails: nothing here returns an error: the first one stays in b->err (NOMEM or LIMIT from the
+ *        buffer, LIMIT for too deep a nesting, STATE for an end without a beginning).
+ * See: tests/unit/json/test_write.c */
 #include "json/json.h"
 
 #include <float.h>

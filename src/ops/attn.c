@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * attn.c - latent attention in its two forms, and the choice between them.
- * Absorbed: queries are carried into the latent space, all heads read the cached row itself.
- * Expanded: keys and values of one head are made from the latents, a page at a time, and used by
- * all queries. Thread: the engine; absorbed work is split by (token, group of heads), expanded work
- * by head and block of queries, so that every sum over positions is made by one thread, page after
- * page. */
+ * How: absorbed: queries are carried into the latent space, all heads read the cached row itself;
+ *      expanded: keys and values of one head are made from the latents, a page at a time, and used
+ *      by all queries.
+ * Thread: the engine; absorbed work is split by (token, group of heads), expanded work by head and
+ *         block of queries, so that every sum over positions is made by one thread, page after
+ *         page. */
 #include "ops/ops.h"
 
 #include <math.h>

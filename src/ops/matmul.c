@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * matmul.c - weights times activations: pack the inputs once into what the kernel wants, split rows
- * over the pool. Thread: the engine. A row's sum is computed by one thread in one order. */
+ * over the pool.
+ * Thread: the engine. A row's sum is computed by one thread in one order. */
 #include "ops/ops_priv.h"
 
 size_t glim_op_matmul_scratch(int64_t n_col_max, int64_t n_tok)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * moe.c - router and routed experts.
- * The router works in f32 on unrounded inputs: a rounded one may pick another expert, and that is
- * where most of the error of a quantised run would come from. Layout of a chunk: assignments
- * (token, slot) are counted and sorted by expert; each expert multiplies its tokens at once;
- *         results lie by assignment and are added in the order of the slots, so that a token's sum
- * is the same whatever stood beside it in the chunk. Thread: the engine. */
+ * moe.c - router and routed experts. The router works in f32 on unrounded inputs: a rounded one may
+ * pick another expert, and that is where most of the error of a quantised run would come from.
+ * Layout of a chunk: assignments (token, slot) are counted and sorted by expert; each expert
+ * multiplies its tokens at once; results lie by assignment and are added in the order of the slots,
+ * so that a token's sum is the same whatever stood beside it in the chunk.
+ * Thread: the engine. */
 #include "ops/ops_priv.h"
 
 #include <math.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * f16.c - the unblocked types F32, F16 and BF16: exact conversions in integer arithmetic.
- * Rounds to nearest even; a NaN stays one, made quiet, with the upper bits of its payload: what the
- * x86 conversion instructions do, so that vector kernels can be compared bit by bit. Thread: any,
- * pure.   See: tests/unit/quant/test_f16.c */
+ * f16.c - the unblocked types F32, F16 and BF16: exact conversions in integer arithmetic. Rounds to
+ * nearest even; a NaN stays one, made quiet, with the upper bits of its payload: what the x86
+ * conversion instructions do, so that vector kernels can be compared bit by bit.
+ * Thread: any, pure.
+ * See: tests/unit/quant/test_f16.c */
 #include "quant/quant_priv.h"
 
 float glim_f16_to_f32(uint16_t h)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * iq4_nl.c - IQ4_NL: 32 nibbles that index a fixed table of 16 uneven steps, under one scale.
- * Thread: any, pure.   See: blocks.h */
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 const int8_t glim_iq4_nl_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * iq4_xs.c - IQ4_XS: eight runs of 32 as in IQ4_NL, each with a signed 6-bit scale.
- * Thread: any, pure.   See: blocks.h */
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_iq4_xs_decode(const void *src, float *dst, int64_t n)

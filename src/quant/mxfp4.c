@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * mxfp4.c - MXFP4: 32 E2M1 numbers under a shared power of two.
- * The table holds the doubled values, which are integers; the scale is halved to match.
- * Thread: any, pure.   Source: OCP Microscaling Formats 1.0.   See: blocks.h */
+ * mxfp4.c - MXFP4: 32 E2M1 numbers under a shared power of two. The table holds the doubled values,
+ * which are integers; the scale is halved to match.
+ * Thread: any, pure.
+ * Source: OCP Microscaling Formats 1.0.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 const int8_t glim_mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * q2_k.c - Q2_K: 256 two-bit numbers, a 4-bit scale and minimum for each 16.
- * Layout: two halves of 128; a half's 32 bytes hold four groups of 32, group g in bits 2g and 2g
- * + 1. Thread: any, pure.   See: blocks.h */
+ * Layout: two halves of 128; a half's 32 bytes hold four groups of 32, group g in bits 2g and 2g +
+ *         1.
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_q2_k_decode(const void *src, float *dst, int64_t n)

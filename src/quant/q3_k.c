@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * q3_k.c - Q3_K: 256 three-bit numbers around 4, a signed 6-bit scale for each 16.
  * Layout: low two bits as in Q2_K; the third bit of group g in half h is bit 4h + g of hmask.
- * Thread: any, pure.   See: blocks.h */
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_q3_k_decode(const void *src, float *dst, int64_t n)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * q4_0.c - Q4_0: 32 nibbles around 8 under one scale.
- * Thread: any, pure.   See: blocks.h */
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_q4_0_decode(const void *src, float *dst, int64_t n)

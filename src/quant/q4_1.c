@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * q4_1.c - Q4_1: 32 nibbles with a scale and a minimum.
- * Thread: any, pure.   See: blocks.h */
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_q4_1_decode(const void *src, float *dst, int64_t n)

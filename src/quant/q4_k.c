@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * q4_k.c - Q4_K: 256 nibbles, a 6-bit scale and minimum for each 32.
  * Layout: four runs of 64 in 32 bytes; low nibbles are the first 32 of a run, high ones the second.
- * Thread: any, pure.   See: blocks.h */
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_q4_k_decode(const void *src, float *dst, int64_t n)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * q5_0.c - Q5_0: 32 five-bit numbers around 16 under one scale.
- * Thread: any, pure.   See: blocks.h */
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_q5_0_decode(const void *src, float *dst, int64_t n)

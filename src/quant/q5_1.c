@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * q5_1.c - Q5_1: 32 five-bit numbers with a scale and a minimum.
- * Thread: any, pure.   See: blocks.h */
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_q5_1_decode(const void *src, float *dst, int64_t n)

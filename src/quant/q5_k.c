@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * q5_k.c - Q5_K: 256 five-bit numbers, a 6-bit scale and minimum for each 32.
  * Layout: low nibbles as in Q4_K; the fifth bit of run s (32 elements) is bit s of qh.
- * Thread: any, pure.   See: blocks.h */
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_q5_k_decode(const void *src, float *dst, int64_t n)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * q6_k.c - Q6_K: 256 six-bit numbers around 32, a signed 8-bit scale for each 16.
  * Layout: two halves of 128 from 64 bytes of ql and 32 of qh; group g of 32 takes bytes 32(g % 2)
- * of ql, low nibbles for g < 2, high for the others, and bits 2g and 2g + 1 of qh. Thread: any,
- * pure.   See: blocks.h */
+ *         of ql, low nibbles for g < 2, high for the others, and bits 2g and 2g + 1 of qh.
+ * Thread: any, pure.
+ * See: blocks.h */
 #include "quant/quant_priv.h"
 
 void glim_q6_k_decode(const void *src, float *dst, int64_t n)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * q8_0.c - Q8_0: 32 signed bytes under one binary16 scale. Weights, and activations of kernels.
- * The encoder is exact under vectorisation: integer maximum of magnitudes, one division each for d
- * and its inverse, one multiplication and rounding to nearest even per element (ggml's scalar code
- * rounds halves away from zero; its vector code as here). Thread: any, pure.   See:
- * tests/unit/quant/test_encode.c */
+ * q8_0.c - Q8_0: 32 signed bytes under one binary16 scale. Weights, and activations of kernels. The
+ * encoder is exact under vectorisation: integer maximum of magnitudes, one division each for d and
+ * its inverse, one multiplication and rounding to nearest even per element (ggml's scalar code
+ * rounds halves away from zero; its vector code as here).
+ * Thread: any, pure.
+ * See: tests/unit/quant/test_encode.c */
 #include "quant/quant_priv.h"
 
 #include <math.h>

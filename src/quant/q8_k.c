@@ -2,7 +2,9 @@
  * q8_k.c - Q8_K: 256 signed bytes under one f32 scale, with sums of 16. Activations only, never in
  * a file. Symmetric: d = max|x| / 127, q = x * (1 / d) rounded to nearest even, -127..127. The sums
  * of 16 turn the minimum term of Q4_K and its kin into one short dot product. Exact under
- * vectorisation, as in q8_0.c. Thread: any, pure.   See: tests/unit/quant/test_encode.c */
+ * vectorisation, as in q8_0.c.
+ * Thread: any, pure.
+ * See: tests/unit/quant/test_encode.c */
 #include "quant/quant_priv.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * types.c - the table of element types: lookup by id, GGUF id and name, and checked sizes.
- * Thread: any; the tables are constant.   See: types.def, tests/unit/quant/test_types.c */
+ * Thread: any; the tables are constant.
+ * See: types.def, tests/unit/quant/test_types.c */
 #include "quant/quant_priv.h"
 
 static const glim_type_traits traits[GLIM_TYPE_COUNT] = {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * bpe.c - text -> token ids: special tokens cut out, the rest split into pieces, each merged.
- * Owns:   the order of the steps and the merge loop.   Not here: tables (vocab.c), pieces
- * (pretok.c). Merging takes the pair with the lowest rank first, of equal ones the leftmost, until
- * no pair is left. Short pieces scan an array for it; long ones keep a heap, so that a piece of n
- * bytes costs n log n. Thread: any, for one tokenizer at once; a call has its own memory. Fails:
- * GLIM_E_INPUT, GLIM_E_LIMIT, GLIM_E_NOMEM; the list of ids is then as it was. See:
- * tests/unit/text/test_bpe.c, test_tokenizer_golden.c */
+ * Owns: the order of the steps and the merge loop.
+ * Not here: tables (vocab.c), pieces (pretok.c). Merging takes the pair with the lowest rank first,
+ *           of equal ones the leftmost, until no pair is left. Short pieces scan an array for it;
+ *           long ones keep a heap, so that a piece of n bytes costs n log n.
+ * Thread: any, for one tokenizer at once; a call has its own memory.
+ * Fails: GLIM_E_INPUT, GLIM_E_LIMIT, GLIM_E_NOMEM; the list of ids is then as it was.
+ * See: tests/unit/text/test_bpe.c, test_tokenizer_golden.c */
 #include "tok_priv.h"
 
 enum { SHORT_PIECE = 48 }; /* bytes; where the two ways cost about the same */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * detok.c - bytes of tokens -> whole characters: a token may end inside of one.
- * Owns:   the up to three bytes of an unfinished character. Not here: which tokens are shown
- * (engine). Rule for broken input: a byte that cannot belong to a character becomes one U+FFFD;
- * when an unfinished character is broken off, each of its bytes does, and the byte that broke it
- * begins anew. Nothing depends on how the bytes were cut into tokens. Thread: one at a time for a
- * glim_detok. Fails:  as the buffer does; nothing has changed then.   See:
- * tests/unit/text/test_detok.c */
+ * Owns: the up to three bytes of an unfinished character.
+ * Not here: which tokens are shown (engine). Rule for broken input: a byte that cannot belong to a
+ *           character becomes one U+FFFD; when an unfinished character is broken off, each of its
+ *           bytes does, and the byte that broke it begins anew. Nothing depends on how the bytes
+ *           were cut into tokens.
+ * Thread: one at a time for a glim_detok.
+ * Fails: as the buffer does; nothing has changed then.
+ * See: tests/unit/text/test_detok.c */
 #include "text.h"
 
 #define REPLACEMENT "\xEF\xBF\xBD"

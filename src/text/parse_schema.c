@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * parse_schema.c - from the raw text of a value to JSON, by the function's schema.
- * Owns:   the declared functions, the question which JSON types a value may have.
+ * Owns: the declared functions, the question which JSON types a value may have.
  * Not here: validation: a value of the wrong type stays text rather than being lost.
  * Layout: a schema becomes a set of types; a set without string, or with string and others, is
- * tried as strict JSON first. Schemas are the client's: references may run in circles and multiply,
- * so a look-up has a number of steps, and beyond it says "any". Thread: any for the finished set.
- * Fails:  INPUT (a tool that is no JSON), NOMEM.   See: tests/unit/text/test_parser.c */
+ *         tried as strict JSON first. Schemas are the client's: references may run in circles and
+ *         multiply, so a look-up has a number of steps, and beyond it says "any".
+ * Thread: any for the finished set.
+ * Fails: INPUT (a tool that is no JSON), NOMEM.
+ * See: tests/unit/text/test_parser.c */
 #include "text/parse_priv.h"
 
 enum {

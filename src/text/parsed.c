@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * parsed.c - collects the parser's events into the whole result.
- * Owns:   glim_parsed.   Not here: parsing (parse.c).   Thread: one at a time.
- * Fails:  err stays in the struct, and the parser that feeds it reports CANCELLED. */
+ * Owns: glim_parsed.
+ * Not here: parsing (parse.c).
+ * Thread: one at a time.
+ * Fails: err stays in the struct, and the parser that feeds it reports CANCELLED. */
 #include "text/text.h"
 
 void glim_parsed_init(glim_parsed *r, size_t max_bytes)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * pretok.c - pre-tokenization: named split rules, and regular expressions that cut text into
- * pieces. Owns:   PCRE2 (its only user), the names of GGUF split rules. Not here: the notation
- * (splitre.c), what becomes of a piece (bpe.c). A split isolates its matches: matches and what lies
- * between them are pieces, and the next split sees each piece as a text of its own. All splits run
- * as one walk; nothing is collected. Cost: each known pattern is linear, also on long runs of
- * blanks, because whatever a failing alternative scanned is then taken by a later one as one match
- * (save the last blank). Thread: a compiled glim_pretok any; a glim_pretok_work one at a time.
- * Fails:  GLIM_E_LIMIT when a pattern from a file backtracks without end.
+ * pieces.
+ * Owns: PCRE2 (its only user), the names of GGUF split rules.
+ * Not here: the notation (splitre.c), what becomes of a piece (bpe.c).
+ * How: a split isolates its matches: matches and what lies between them are pieces, and the next
+ *      split sees each piece as a text of its own. All splits run as one walk; nothing is collected.
+ *      Each known pattern is linear, also on long runs of blanks, because whatever a failing
+ *      alternative scanned is then taken by a later one as one match (save the last blank).
+ * Thread: a compiled glim_pretok any; a glim_pretok_work one at a time.
+ * Fails: GLIM_E_LIMIT when a pattern from a file backtracks without end.
  * See: tests/unit/text/test_pretok.c */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * pyjson.c - a JSON value written the way Python writes it.
- * Owns:   json.dumps(ensure_ascii=False) and str() after json.loads.   Not here: JSON for machines
- * (json/write.c).
- * Fails:  the first error of the buffer, which stays in b->err.   Thread: any.
- * See:    tests/unit/text/test_pyjson.c; the values there were printed by Python 3.11. */
+ * Owns: json.dumps(ensure_ascii=False) and str() after json.loads.
+ * Not here: JSON for machines (json/write.c).
+ * Fails: the first error of the buffer, which stays in b->err.
+ * Thread: any.
+ * See: tests/unit/text/test_pyjson.c; the values there were printed by Python 3.11. */
 #include "text/text.h"
 
 #include "text/uniclass_priv.h"

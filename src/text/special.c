@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * special.c - which special token begins at a place of a text.
- * Owns:   the sorted list of special tokens. Not here: which places are asked (bpe.c).
- * The list is sorted by bytes, so the tokens that share a prefix are one range; each further byte
- * of the text narrows the range, and the shortest of a range comes first. That needs no memory
- * beyond the list and looks at no more bytes than the longest token has. Thread: any.   Fails:
- * GLIM_E_NOMEM.   See: tests/unit/text/test_bpe.c */
+ * Owns: the sorted list of special tokens.
+ * Not here: which places are asked (bpe.c). The list is sorted by bytes, so the tokens that share a
+ *           prefix are one range; each further byte of the text narrows the range, and the shortest
+ *           of a range comes first. That needs no memory beyond the list and looks at no more bytes
+ *           than the longest token has.
+ * Thread: any.
+ * Fails: GLIM_E_NOMEM.
+ * See: tests/unit/text/test_bpe.c */
 #include "tok_priv.h"
 
 #include <stdlib.h>

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * splitre.c - a splitting expression as Hugging Face files write it (Oniguruma, Ruby syntax, UTF-8)
  * into PCRE2's notation, with the same matches.
- * Owns:   which constructs are known to mean the same. Not here: compiling and matching (pretok.c).
- * The known ones are listed and everything else is refused by name: a tokenizer that splits
- * otherwise than the model was trained with is worse than none.
- * Differences bridged: \s is exactly White_Space (PCRE2 10.42 adds U+180E), \d is Nd, ^ and $ are
- * at every line, \v is U+000B, {,n} is {0,n}, plain groups do not capture. Thread: any.   Fails:
- * GLIM_E_UNSUPPORTED, GLIM_E_LIMIT, GLIM_E_NOMEM. See: tests/unit/text/test_pretok.c */
+ * Owns: which constructs are known to mean the same.
+ * Not here: compiling and matching (pretok.c). The known ones are listed and everything else is
+ *           refused by name: a tokenizer that splits otherwise than the model was trained with is
+ *           worse than none. Differences bridged: \s is exactly White_Space (PCRE2 10.42 adds
+ *           U+180E), \d is Nd, ^ and $ are at every line, \v is U+000B, {,n} is {0,n}, plain groups
+ *           do not capture.
+ * Thread: any.
+ * Fails: GLIM_E_UNSUPPORTED, GLIM_E_LIMIT, GLIM_E_NOMEM.
+ * See: tests/unit/text/test_pretok.c */
 #include "tok_priv.h"
 
 #include <stdio.h>

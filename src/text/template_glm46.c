@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * template_glm46.c - the chat template of GLM-4.5, GLM-4.5-Air and GLM-4.6.
- * Owns:   its words and tags.   Not here: what it shares with its relatives (template.c).
+ * Owns: its words and tags.
+ * Not here: what it shares with its relatives (template.c).
  * Layout: a newline after each role tag, every tag of a call on a line of its own. Thinking off
- * appends /nothink to each user message and gives an empty thought; else the model opens its
- * thought itself. Earlier thoughts are always dropped. Thread: any.   See:
- * tests/golden/template/GLM-4.6, made with the model's own template. */
+ *         appends /nothink to each user message and gives an empty thought; else the model opens
+ *         its thought itself. Earlier thoughts are always dropped.
+ * Thread: any.
+ * See: tests/golden/template/GLM-4.6, made with the model's own template. */
 #include "text/template_priv.h"
 
 static const char tools_before[] =

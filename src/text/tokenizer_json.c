@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * tokenizer_json.c - tokenizer.json of the Hugging Face library into a glim_tokenizer_spec.
- * Owns:   which settings of that file glim reproduces.   Not here: the tables built from it
- * (vocab.c). Vocabulary, merges and added tokens are pulled token by token: a 20 MB file has
- * 320,000 merges, and a tree of it would take ten times its size. The small rest is read as trees.
- * Every setting that changes ids is either reproduced or refused by name; settings that cannot are
- * skipped (truncation, padding, decoder and post-processor of the byte-level kind, what unknown
- * tokens would become: a byte-level vocabulary knows every byte). Thread: any.   Fails:
- * GLIM_E_INPUT (JSON), GLIM_E_FORMAT (contradictions), GLIM_E_UNSUPPORTED, GLIM_E_LIMIT,
- * GLIM_E_NOMEM; *spec is then not changed.   See: tests/unit/text/test_tokenizer_json.c */
+ * Owns: which settings of that file glim reproduces.
+ * Not here: the tables built from it (vocab.c). Vocabulary, merges and added tokens are pulled
+ *           token by token: a 20 MB file has 320,000 merges, and a tree of it would take ten times
+ *           its size. The small rest is read as trees. Every setting that changes ids is either
+ *           reproduced or refused by name; settings that cannot are skipped (truncation, padding,
+ *           decoder and post-processor of the byte-level kind, what unknown tokens would become: a
+ *           byte-level vocabulary knows every byte).
+ * Thread: any.
+ * Fails: GLIM_E_INPUT (JSON), GLIM_E_FORMAT (contradictions), GLIM_E_UNSUPPORTED, GLIM_E_LIMIT,
+ *        GLIM_E_NOMEM; *spec is then not changed.
+ * See: tests/unit/text/test_tokenizer_json.c */
 #include "tok_priv.h"
 
 #include <stdio.h>

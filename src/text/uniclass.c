@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * uniclass.c - classes of code points: printable, letter, blank.
- * Owns:   the table (uniclass.inc, made by scripts/gen_uniclass).   Not here: pcre2's own classes,
- * which the pre-tokenizers use.   Thread: any.   See: tests/unit/text/test_pyjson.c */
+ * Owns: the table (uniclass.inc, made by scripts/gen_uniclass).
+ * Not here: pcre2's own classes, which the pre-tokenizers use.
+ * Thread: any.
+ * See: tests/unit/text/test_pyjson.c */
 #include "text/uniclass_priv.h"
 
 static const uint32_t starts[] = {
