@@ -171,7 +171,7 @@ typedef bool (*glim_logits_fn)(void *user, int64_t pos, const float *logits, siz
 /* Appends tokens and computes. fn is called for the last position, or for every one with all; it
  * may be NULL. On error the session is cut back to what it was before. Errors: INPUT (an id out of
  * range: which), CONTEXT (the tokens do not fit: both counts), FULL (no KV page free), CANCELLED,
- * NOMEM. Thread: engine. */
+ * IO (the model file was cut, or its disk failed; from then on every call), NOMEM. Thread: engine. */
 GLIM_API GLIM_MUST_USE glim_err glim_session_eval(glim_session *s, const int32_t *tokens, size_t n,
                                                   bool all, glim_logits_fn fn, void *user,
                                                   glim_error *e);

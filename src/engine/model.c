@@ -136,11 +136,22 @@ glim_err glim_model_plan(const char *path, const glim_model_opts *opts, glim_mem
         glim_core_free(c);
         rc = check_plan(path, out, e);
     }
+    const glim_err lost = glim_modelfile_check_all(f, e);
+    if (lost) rc = lost;
     glim_modelfile_close(f);
     return rc;
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */
+
+static int bring_in(void *p, size_t n)
+{
+    int rc;
+    do
+        rc = madvise(p, n, MADV_POPULATE_READ);
+    while (rc != 0 && errno == EINTR);
+    return rc ? errno : 0;
+}
 
 /* Brings the weights into the page cache piece by piece, so that the wait is seen and the first
  * answer is not slow. Skipped when they would push each other out. */
@@ -156,14 +167,10 @@ static glim_err warm_weights(const glim_modelfile *f, const glim_model_opts *o,
             uintptr_t begin = ((uintptr_t)t->data + at) & ~(uintptr_t)4095;
             size_t n =
                 (size_t)(GLIM_MIN(piece, t->n_bytes - at) + (((uintptr_t)t->data + at) & 4095));
-            if (populate && madvise((void *)begin, n, MADV_POPULATE_READ) != 0) {
-                if (errno == EFAULT || errno == EIO || errno == EHWPOISON)
-                    return glim_fail(e, GLIM_E_IO,
-                                     "%s: tensor %s cannot be read: the disk failed or the file "
-                                     "was cut while in use",
-                                     glim_modelfile_path(f), GLIM_QUOTE(t->name));
-                populate = false; /* an older kernel: pages come on first use */
-            }
+            int err = populate ? bring_in((void *)begin, n) : 0;
+            if (err == EFAULT || err == EIO || err == EHWPOISON)
+                return glim_modelfile_lost(f, t, (size_t)at, e);
+            if (err) populate = false; /* an older kernel: pages come on first use */
             if (o->progress &&
                 !o->progress(o->progress_user, done + GLIM_MIN(at + piece, t->n_bytes), p->weights))
                 return glim_fail(e, GLIM_E_CANCELLED, "%s: loading was cancelled",
@@ -288,6 +295,9 @@ glim_err glim_model_open(const char *path, const glim_model_opts *opts, glim_mod
     glim_model *m = glim_new0(glim_model);
     if (!m) return glim_fail(e, GLIM_E_NOMEM, "%s: model", path);
     rc = open_parts(m, path, &o, level, e);
+    /* Bytes that are gone look like a damaged file; the true cause goes before. */
+    const glim_err lost = m->file ? glim_modelfile_check_all(m->file, e) : GLIM_OK;
+    if (lost) rc = lost;
     if (rc) {
         glim_model_close(m);
         return rc;

@@ -72,7 +72,11 @@ static glim_err spec_from_gguf(const glim_modelfile *f, glim_arena *a, glim_toke
     glim_meta_iter it = {.m = tokens}, ti = {.m = types};
     for (size_t i = 0; i < spec->n_token; i++) {
         int64_t type;
-        if (!glim_meta_next_str(&it, &spec->text[i]) || !glim_meta_next_i64(&ti, &type)) break;
+        if (!glim_meta_next_str(&it, &spec->text[i]) || !glim_meta_next_i64(&ti, &type))
+            return glim_fail_off(e, GLIM_E_FORMAT, tokens->offset,
+                                 "%s: tokenizer.ggml.tokens ends after %zu tokens: the file was "
+                                 "written to while it was read",
+                                 path, i);
         if (type < GLIM_TOKEN_NORMAL || type > GLIM_TOKEN_BYTE)
             return glim_fail_off(e, GLIM_E_FORMAT, types->offset,
                                  "%s: tokenizer.ggml.token_type[%zu] is %lld; 1 to 6 are known",
@@ -196,9 +200,17 @@ glim_err glim_vocab_open(const char *path, glim_vocab **out, glim_error *e)
     glim_modelfile *f;
     glim_err rc = glim_modelfile_open(path, GLIM_OPEN_NO_TENSORS, &f, e);
     if (rc) return rc;
-    rc = glim_vocab_from_file(f, out, e);
+    glim_vocab *v = NULL;
+    rc = glim_vocab_from_file(f, &v, e);
+    const glim_err lost = glim_modelfile_check_all(f, e);
+    if (lost) rc = lost;
     glim_modelfile_close(f);
-    return rc;
+    if (rc) {
+        glim_vocab_close(v);
+        return rc;
+    }
+    *out = v;
+    return GLIM_OK;
 }
 
 void glim_vocab_close(glim_vocab *v)
