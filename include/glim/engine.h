@@ -121,6 +121,7 @@ typedef struct glim_model_opts {
     /* Called while loading with done of total bytes looked at; may be NULL. False cancels. */
     bool (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
+    bool predict; /* keep a cache for the prediction layer (MTP), for glim_session_predict() */
 } glim_model_opts;
 GLIM_API void glim_model_opts_init(glim_model_opts *o);
 
@@ -144,10 +145,17 @@ typedef struct glim_model_info {
     int64_t n_layer, n_vocab, n_embd, n_expert, n_expert_used;
     uint64_t n_param; /* elements of all tensors */
     int n_thread;
+    int64_t n_chunk; /* tokens of a prefill chunk */
+    /* Weights that a step of one token reads, each matrix once: n_expert_used of n_expert, the
+     * head, one row of the embedding; vectors and cache are not in it. */
+    uint64_t step_bytes;
     glim_memory_plan plan;
     float temperature, top_p, min_p; /* the model's own generation settings */
     int32_t top_k;
 } glim_model_info;
+/* True when this build runs models of that architecture: general.architecture of a GGUF, model_type
+ * of a config.json. Thread: any. */
+GLIM_API bool glim_arch_known(const char *name);
 /* Borrows until glim_model_close(). */
 GLIM_API const glim_model_info *glim_model_get_info(const glim_model *m);
 GLIM_API const glim_vocab *glim_model_vocab(const glim_model *m);
@@ -176,6 +184,14 @@ GLIM_API GLIM_MUST_USE glim_err glim_session_eval(glim_session *s, const int32_t
                                                   bool all, glim_logits_fn fn, void *user,
                                                   glim_error *e);
 
+/* Appends tokens to an empty session and gives the logits of the prediction layer: after position p those of
+ * token p + 2, from the trunk's state at p and token p + 1, so for p = 0 .. n - 2. fn as above.
+ * Errors: as glim_session_eval(); UNSUPPORTED (the file has no prediction layer), STATE (the session is not
+ * empty, or the model was opened without opts.predict), INPUT (fewer than two tokens). Thread: engine. */
+GLIM_API GLIM_MUST_USE glim_err glim_session_predict(glim_session *s, const int32_t *tokens, size_t n,
+                                                     bool all, glim_logits_fn fn, void *user,
+                                                     glim_error *e);
+
 /* Answers a conversation. The longest prefix of the prompt that the session holds already is not
  * computed again. gen NULL: the model's own settings. Events come on the calling thread; the last
  * one is STOP, also when the callback cancels. Errors come before the first event other than
@@ -188,6 +204,75 @@ GLIM_API GLIM_MUST_USE glim_err glim_generate(glim_session *s, const glim_chat *
 GLIM_API GLIM_MUST_USE glim_err glim_generate_raw(glim_session *s, glim_str text,
                                                   const glim_gen_opts *gen, glim_event_fn fn,
                                                   void *user, glim_error *e);
+
+/* ---- machine: what the figures of a benchmark are compared with ------------------------------ */
+
+typedef enum glim_measure {
+    GLIM_MEASURE_READ = 1,    /* memory read by all threads at once */
+    GLIM_MEASURE_ARITH = 2,   /* products in the cache, by the kernels of a level */
+    GLIM_MEASURE_BARRIER = 4, /* an empty job of the thread pool */
+    GLIM_MEASURE_DISK = 8,    /* reading a file, past the page cache where the system lets one */
+    GLIM_MEASURE_ALL = 15
+} glim_measure;
+
+typedef struct glim_machine_opts {
+    size_t size;       /* sizeof(glim_machine_opts), set by init */
+    unsigned what;     /* of glim_measure; everything */
+    int n_thread;      /* 0: one a core */
+    bool alone;        /* measure with n_thread only, not with 1, 2, 4, ... up to it */
+    const char *cpu;   /* kernel level of the arithmetic; NULL: the best */
+    const char *file;  /* for the disk; NULL: that is left out */
+    size_t read_bytes; /* of the memory that is read; 0: several times the last-level cache */
+    bool (*go_on)(void *user); /* false cancels; may be NULL */
+    void *user;
+} glim_machine_opts;
+GLIM_API void glim_machine_opts_init(glim_machine_opts *o);
+
+/* Medians; what was not measured is 0. An operation is a multiplication or an addition. */
+typedef struct glim_machine_point {
+    int n_thread;
+    double read_bytes_s;
+    double q4_k_ops_s, q8_0_ops_s, bf16_ops_s, f32_ops_s; /* by type of the weights */
+    double barrier_ns;                                    /* 0 with one thread */
+} glim_machine_point;
+#define GLIM_MACHINE_POINTS 12
+typedef enum glim_disk_mode { GLIM_DISK_DIRECT, GLIM_DISK_CACHED } glim_disk_mode;
+typedef struct glim_machine {
+    const char *cpu_model, *cpu; /* static strings; cpu: the level of the arithmetic */
+    int n_point;                 /* the last one is of the number of threads asked for */
+    glim_machine_point point[GLIM_MACHINE_POINTS];
+    uint64_t read_size_bytes;   /* of the memory that was read */
+    double disk_bytes_s;        /* one piece after the other */
+    double disk_random_bytes_s; /* 12 MiB at random places; 0: the file is too small */
+    glim_disk_mode disk_mode;   /* CACHED: the page cache may have answered */
+} glim_machine;
+/* Takes some seconds and up to 512 MiB of memory. opts NULL: defaults. Errors: INPUT, NOMEM, FULL,
+ * NOTFOUND and IO (the file), CANCELLED. Thread: any, while nothing else computes. */
+GLIM_API GLIM_MUST_USE glim_err glim_machine_measure(const glim_machine_opts *opts,
+                                                     glim_machine *out, glim_error *e);
+
+/* ---- files with real shapes and random weights ----------------------------------------------- */
+
+typedef struct glim_synth_opts {
+    size_t size;       /* sizeof(glim_synth_opts), set by init */
+    const char *arch;  /* "glm-4.7-flash" */
+    const char *type;  /* "q4_k_m", "q8_0", "bf16" or "f32"; any case */
+    const char *mix;   /* of q4_k_m: "llama" or "unsloth"; NULL: the former */
+    int64_t n_layer;   /* 0: as many as the model has */
+    uint64_t seed;     /* the same file for the same seed; 1 */
+    int n_thread;      /* 0: one a core; changes nothing in the file */
+    const char *vocab; /* a GGUF file whose vocabulary is taken, padded to the model's size; needed */
+    /* Called while writing; may be NULL. False cancels. */
+    bool (*progress)(void *user, uint64_t done, uint64_t total);
+    void *progress_user;
+} glim_synth_opts;
+GLIM_API void glim_synth_opts_init(glim_synth_opts *o);
+/* Writes a GGUF file for measurements of speed and memory, and for comparing programs. It appears at
+ * path whole, or not at all. Errors: UNSUPPORTED (arch, type: lists the known ones), INPUT (an option),
+ * NOTFOUND, FORMAT (vocab), IO (no room, not writable: errno's text), NOMEM, FULL, CANCELLED. Thread:
+ * any. */
+GLIM_API GLIM_MUST_USE glim_err glim_synth_write(const char *path, const glim_synth_opts *opts,
+                                                 glim_error *e);
 
 #ifdef __cplusplus
 }

@@ -24,14 +24,18 @@ enum {
     GLIM_IN_CHUNK = 1 << 12,
     GLIM_IN_LOGITS = 1 << 13,
     GLIM_IN_SETTINGS = 1 << 14, /* reads environment and settings file */
-    GLIM_IN_ALL = (1 << 15) - 1
+    GLIM_IN_SYNTH = 1 << 15,
+    GLIM_IN_BENCH = 1 << 16,
+    GLIM_IN_PERPLEXITY = 1 << 17,
+    GLIM_IN_ALL = (1 << 18) - 1
 };
 
 enum {
     GLIM_OPT_LATER = 1,     /* known by name, refused: not built yet */
     GLIM_OPT_NO_FILE = 2,   /* about one call, not a setting: no key of a settings file */
     GLIM_OPT_ABOVE_MIN = 4, /* min itself is outside */
-    GLIM_OPT_BELOW_MAX = 8  /* max itself is outside */
+    GLIM_OPT_BELOW_MAX = 8, /* max itself is outside */
+    GLIM_OPT_RUN_LATER = 16 /* `run` will take it too and refuses it until then */
 };
 
 typedef enum glim_opt_type {

@@ -57,6 +57,7 @@ glim_err glim_printer_init(glim_printer *p, bool silent, glim_error *e)
     *p = (glim_printer){.silent = silent, .grey = glim_term_colour(stderr), .at_line_start = true};
     p->col = glim_collector_new();
     if (!p->col) return glim_fail(e, GLIM_E_NOMEM, "no memory for the answer");
+    glim_buf_init(&p->logprobs, SIZE_MAX / 2);
     glim_progress_begin(&p->progress);
     return GLIM_OK;
 }
@@ -64,7 +65,54 @@ glim_err glim_printer_init(glim_printer *p, bool silent, glim_error *e)
 void glim_printer_deinit(glim_printer *p)
 {
     glim_collector_free(p->col);
+    glim_buf_deinit(&p->logprobs);
     p->col = NULL;
+}
+
+/* ---- log-probabilities, in the shape OpenAI's clients know ----------------------------------- */
+
+static void write_logprob(glim_jw *w, const glim_logprob *lp)
+{
+    glim_jw_key(w, "token");
+    glim_jw_str(w, lp->bytes); /* U+FFFD where a token is part of a character; bytes has them all */
+    glim_jw_key(w, "id");
+    glim_jw_i64(w, lp->id);
+    glim_jw_key(w, "bytes");
+    glim_jw_array(w);
+    for (size_t i = 0; i < lp->bytes.n; i++)
+        glim_jw_i64(w, (unsigned char)lp->bytes.p[i]);
+    glim_jw_array_end(w);
+    glim_jw_key(w, "logprob");
+    glim_jw_f32(w, lp->logprob);
+}
+
+static void keep_logprobs(glim_printer *p, const glim_event *ev)
+{
+    glim_jw *w = &p->logprobs_w;
+    if (p->logprobs.n == 0) {
+        glim_jw_init(w, &p->logprobs);
+        glim_jw_array(w);
+    }
+    glim_jw_object(w);
+    write_logprob(w, &ev->logprobs->chosen);
+    glim_jw_key(w, "reasoning");
+    glim_jw_bool(w, ev->in_reasoning);
+    glim_jw_key(w, "top_logprobs");
+    glim_jw_array(w);
+    for (size_t i = 0; i < ev->logprobs->n_top; i++) {
+        glim_jw_object(w);
+        write_logprob(w, &ev->logprobs->top[i]);
+        glim_jw_object_end(w);
+    }
+    glim_jw_array_end(w);
+    glim_jw_object_end(w);
+}
+
+glim_str glim_printer_logprobs(glim_printer *p)
+{
+    if (p->logprobs.n == 0) return (glim_str){NULL, 0};
+    glim_jw_array_end(&p->logprobs_w);
+    return p->logprobs.err ? (glim_str){NULL, 0} : glim_buf_view(&p->logprobs);
 }
 
 static void end_reasoning(glim_printer *p)
@@ -97,6 +145,7 @@ bool glim_printer_event(void *printer, const glim_event *ev)
 {
     glim_printer *p = printer;
     bool go_on = glim_collector_event(p->col, ev);
+    if (ev->kind == GLIM_EV_LOGPROBS) keep_logprobs(p, ev);
     if (ev->kind == GLIM_EV_PROGRESS) {
         if (ev->n_done < ev->n_total)
             glim_progress_show(&p->progress, "reading the prompt", (uint64_t)ev->n_done,

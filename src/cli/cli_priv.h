@@ -103,22 +103,42 @@ glim_line glim_term_read(glim_term *t, const char *prompt, glim_str *out, glim_e
 
 /* ---- model.c --------------------------------------------------------------------------------- */
 
-/* Path of the model that the settings name, or of the bundled one. Errors: NOTFOUND with the cure.
- */
+/* Path of name in the i-th of the places that belong to the program; NULL behind the last one. It
+ * need not be there. */
+const char *glim_cli_beside_program(glim_arena *a, size_t i, const char *name);
+/* Path of the model that the settings name, or of the bundled one. Errors: NOTFOUND with the cure,
+ * INPUT (a name that several models have: which). */
 GLIM_MUST_USE glim_err glim_cli_model_path(glim_cli *c, const char **path, glim_error *e);
 void glim_cli_model_opts(const glim_cli *c, glim_kv_type kv, glim_model_opts *o);
 GLIM_MUST_USE glim_err glim_cli_open_model(glim_cli *c, glim_kv_type kv, glim_model **m,
                                            glim_error *e);
+/* The same with options already chosen; its progress fields are set here. */
+GLIM_MUST_USE glim_err glim_cli_open_model_as(glim_cli *c, const glim_model_opts *opts,
+                                              glim_model **m, glim_error *e);
 GLIM_MUST_USE glim_err glim_cli_open_vocab(glim_cli *c, glim_vocab **v, glim_error *e);
 /* The JSON array of --tools into chat->tools; nothing when it is not given. Memory is the arena's.
  */
 GLIM_MUST_USE glim_err glim_cli_tools(glim_cli *c, glim_chat *chat, glim_error *e);
 /* A whole JSON file in the arena; name begins messages. */
 GLIM_MUST_USE glim_err glim_cli_json(glim_cli *c, const char *path, glim_json **out, glim_error *e);
-void glim_cli_gen_opts(const glim_cli *c, glim_gen_opts *g);
+GLIM_MUST_USE glim_err glim_cli_gen_opts(glim_cli *c, glim_gen_opts *g, glim_error *e);
 glim_tristate glim_cli_think(const glim_cli *c);
 /* Valid UTF-8 or INPUT: "--prompt: not valid UTF-8 at byte 3". */
 GLIM_MUST_USE glim_err glim_cli_check_text(const char *name, glim_str s, glim_error *e);
+
+/* ---- found.c --------------------------------------------------------------------------------- */
+
+typedef struct glim_found {
+    const char *name, *path;
+} glim_found;
+/* The models in the models folders, in the arena. Folders of GLIM_MODELS that are not there are
+ * said on standard error. Errors: NOMEM. */
+GLIM_MUST_USE glim_err glim_cli_find_models(glim_cli *c, glim_found **out, size_t *n,
+                                            glim_error *e);
+/* The one of them that name means; place begins messages. Errors: NOTFOUND, INPUT (several), NOMEM.
+ */
+GLIM_MUST_USE glim_err glim_cli_model_by_name(glim_cli *c, const char *place, const char *name,
+                                              const char **path, glim_error *e);
 
 /* ---- answer.c -------------------------------------------------------------------------------- */
 
@@ -137,12 +157,16 @@ typedef struct glim_printer {
     glim_progress progress;
     enum { GLIM_SHOWN_NOTHING, GLIM_SHOWN_REASONING, GLIM_SHOWN_CONTENT } shown;
     bool at_line_start; /* of standard output */
+    glim_buf logprobs;  /* JSON array of what LOGPROBS events said; empty when there were none */
+    glim_jw logprobs_w;
 } glim_printer;
 GLIM_MUST_USE glim_err glim_printer_init(glim_printer *p, bool silent, glim_error *e);
 void glim_printer_deinit(glim_printer *p);
 bool glim_printer_event(void *printer, const glim_event *ev);
 /* Ends what is open: colour, line, tool calls. */
 void glim_printer_finish(glim_printer *p, const glim_answer *a);
+/* The logprobs as one JSON array, .p NULL when none were asked for. Borrows until deinit. */
+glim_str glim_printer_logprobs(glim_printer *p);
 /* "stop", "length", "tool_calls" or "cancelled". */
 const char *glim_finish_reason(const glim_answer *a);
 /* [{"id","type","function":{"name","arguments"}}] */

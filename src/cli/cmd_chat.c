@@ -92,10 +92,11 @@ static glim_err generate(chat *t, glim_printer *p, glim_error *e)
         request.messages--;
         request.n_message++;
     }
-    glim_cli_gen_opts(t->c, &gen);
+    glim_err rc = glim_cli_gen_opts(t->c, &gen, e);
+    if (rc) return rc;
     glim_cli_clear_interrupt();
     glim_cli_watch(t->s);
-    glim_err rc = glim_generate(t->s, &request, &gen, glim_printer_event, p, e);
+    rc = glim_generate(t->s, &request, &gen, glim_printer_event, p, e);
     glim_cli_watch(NULL);
     return rc;
 }

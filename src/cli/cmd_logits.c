@@ -8,6 +8,7 @@
 
 typedef struct job {
     bool full;
+    bool predict; /* the prediction layer's rows */
     size_t n_top;
     int32_t *top; /* ids, likeliest first; n_top long */
     int32_t best; /* of the last position seen; the lowest id among equals */
@@ -118,7 +119,8 @@ static glim_err eval(glim_session *s, const int32_t *ids, size_t n, bool all, jo
 {
     glim_error ours = {0};
     j->e = &ours;
-    glim_err rc = glim_session_eval(s, ids, n, all, on_logits, j, e);
+    glim_err rc = j->predict ? glim_session_predict(s, ids, n, all, on_logits, j, e)
+                             : glim_session_eval(s, ids, n, all, on_logits, j, e);
     if (!j->rc) return rc;
     if (e) *e = ours;
     return j->rc;
@@ -153,7 +155,9 @@ static glim_err compute(glim_cli *c, glim_model *m, const int32_t *ids, size_t n
 {
     const glim_opt_value *greedy = glim_cli_opt(c, GLIM_O_GREEDY);
     glim_session *s = NULL;
-    job j = {.full = glim_cli_opt(c, GLIM_O_FULL)->on, .show = true};
+    job j = {.full = glim_cli_opt(c, GLIM_O_FULL)->on,
+             .predict = glim_cli_opt(c, GLIM_O_MTP)->on,
+             .show = true};
     size_t n_vocab = (size_t)glim_model_get_info(m)->n_vocab;
     int64_t n_ctx = glim_model_get_info(m)->plan.n_ctx;
     /* Known before hours of work are done; the last one's own logits are not asked for. */
@@ -191,11 +195,16 @@ int glim_cmd_logits(glim_cli *c)
     const char *name = file->set && strcmp(file->text, "-") != 0 ? file->text : "standard input";
     if (!rc) rc = glim_cli_read(file->text, &b, &e);
     if (!rc) rc = glim_cli_ids(glim_buf_view(&b), name, true, &ids, &n, &e);
+    if (!rc && glim_cli_opt(c, GLIM_O_MTP)->on && glim_cli_opt(c, GLIM_O_GREEDY)->set)
+        rc = glim_fail(&e, GLIM_E_USAGE, "--mtp and --greedy exclude each other");
     if (!rc && n == 0)
         rc = glim_fail(&e, GLIM_E_INPUT, "%s: no token in it; at least one is needed", name);
     if (!rc) {
         glim_cli_catch_interrupt();
-        rc = glim_cli_open_model(c, GLIM_KV_F32, &m, &e);
+        glim_model_opts o;
+        glim_cli_model_opts(c, GLIM_KV_F32, &o);
+        o.predict = glim_cli_opt(c, GLIM_O_MTP)->on;
+        rc = glim_cli_open_model_as(c, &o, &m, &e);
     }
     if (!rc) rc = compute(c, m, ids, n, &e);
     glim_model_close(m);

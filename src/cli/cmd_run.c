@@ -172,7 +172,7 @@ static void write_usage(glim_jw *w, const glim_usage *u)
     glim_jw_object_end(w);
 }
 
-static glim_err print_json(const glim_answer *a, glim_error *e)
+static glim_err print_json(const glim_answer *a, glim_str logprobs, glim_error *e)
 {
     glim_buf b;
     glim_jw w;
@@ -187,6 +187,14 @@ static glim_err print_json(const glim_answer *a, glim_error *e)
     glim_write_calls(&w, a->calls, a->n_call);
     glim_jw_key(&w, "finish_reason");
     glim_jw_str(&w, glim_str_of(glim_finish_reason(a)));
+    if (a->reason == GLIM_STOP_LOOP) {
+        glim_jw_key(&w, "stop_reason");
+        glim_jw_str(&w, GLIM_STR("loop"));
+    }
+    if (logprobs.p) {
+        glim_jw_key(&w, "logprobs");
+        glim_jw_raw(&w, logprobs);
+    }
     write_usage(&w, &a->usage);
     glim_jw_object_end(&w);
     glim_buf_addc(&b, '\n');
@@ -199,8 +207,9 @@ static glim_err answer(glim_cli *c, glim_model *m, const request *rq, glim_error
     glim_printer p = {0};
     glim_gen_opts gen;
     bool json = glim_cli_opt(c, GLIM_O_JSON)->on;
-    glim_cli_gen_opts(c, &gen);
-    glim_err rc = glim_printer_init(&p, json, e);
+    glim_err rc = glim_cli_gen_opts(c, &gen, e);
+    if (rc) return rc;
+    rc = glim_printer_init(&p, json, e);
     if (!rc) rc = glim_session_new(m, &s, e);
     if (rc) {
         glim_printer_deinit(&p);
@@ -218,7 +227,7 @@ static glim_err answer(glim_cli *c, glim_model *m, const request *rq, glim_error
     /* An answer that was stopped by hand is still printed, then reported as what it is. */
     bool cancelled = rc == GLIM_E_CANCELLED || (!rc && a && a->reason == GLIM_STOP_CANCEL);
     if (!rc && !a) rc = glim_fail(e, GLIM_E_NOMEM, "no memory for the whole answer");
-    if ((!rc || cancelled) && a && json) rc = print_json(a, e);
+    if ((!rc || cancelled) && a && json) rc = print_json(a, glim_printer_logprobs(&p), e);
     if (cancelled && a)
         rc = glim_fail(e, GLIM_E_CANCELLED, "cancelled after %lld tokens",
                        (long long)a->usage.n_completion);

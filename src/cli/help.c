@@ -83,7 +83,7 @@ static const struct {
     {GLIM_IN_RUN | GLIM_IN_TALK | GLIM_IN_TOOLS | GLIM_IN_CHAT, "Conversation"},
     {GLIM_IN_SAMPLE, "Sampling"},
     {GLIM_IN_TOKENIZE | GLIM_IN_TEMPLATE | GLIM_IN_PARSE | GLIM_IN_CHUNK | GLIM_IN_LOGITS |
-         GLIM_IN_JSON,
+         GLIM_IN_JSON | GLIM_IN_SYNTH | GLIM_IN_BENCH | GLIM_IN_PERPLEXITY,
      "This command"},
     {GLIM_IN_SETTINGS, "Settings"},
 };
@@ -94,9 +94,7 @@ static void options(FILE *f, const glim_command *cmd)
         bool any = false;
         for (int i = 0; i < GLIM_OPT_COUNT; i++) {
             const glim_opt_row *r = glim_opt_get((glim_opt)i);
-            if (r->flags & GLIM_OPT_LATER || !(r->where & cmd->where) ||
-                !(r->where & groups[g].where))
-                continue;
+            if (r->flags & GLIM_OPT_LATER || !(r->where & cmd->where & groups[g].where)) continue;
             if (!any) fprintf(f, "\n%s\n", groups[g].title);
             any = true;
             option(f, r);
@@ -155,7 +153,8 @@ static void help_settings(FILE *f)
          "GLIM_ and the option's name in capitals, - written as _: GLIM_TOP_P=0.9 is --top-p 0.9. "
          "An empty variable "
          "counts as not set; switches take on or off. GLM_MODEL is taken where GLIM_MODEL is not "
-         "set. NO_COLOR "
+         "set. GLIM_MODELS names folders with models, colons between; HF_HOME says where the "
+         "Hugging Face cache is. NO_COLOR "
          "turns colour off.",
          2, 2);
     fprintf(f, "\nFiles of variables\n  ");

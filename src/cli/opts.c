@@ -65,6 +65,8 @@ static glim_err one_option(glim_cli *c, glim_opt o, const char *shown, glim_str 
     const glim_opt_row *r = glim_opt_get(o);
     if (r->flags & GLIM_OPT_LATER)
         return glim_fail(e, GLIM_E_UNSUPPORTED, "--%s is known but not supported yet", r->name);
+    if (r->flags & GLIM_OPT_RUN_LATER && c->cmd->where & GLIM_IN_RUN)
+        return glim_fail(e, GLIM_E_UNSUPPORTED, "--%s is known but not supported yet", r->name);
     if (!(r->where & c->cmd->where)) return misplaced(c, r, e);
     if (!value.p) {
         if (r->type == GLIM_OPT_FLAG) {

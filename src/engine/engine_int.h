@@ -23,6 +23,11 @@ struct glim_vocab {
 GLIM_MUST_USE glim_err glim_vocab_from_file(const glim_modelfile *f, glim_vocab **out,
                                             glim_error *e);
 
+/* The specification of a GGUF's vocabulary: views of the file and memory of the arena. Errors: FORMAT,
+ * UNSUPPORTED, NOMEM. */
+GLIM_MUST_USE glim_err glim_vocab_spec_gguf(const glim_modelfile *f, glim_arena *a,
+                                            glim_tokenizer_spec *spec, glim_error *e);
+
 /* ---- kv.c: the page pool --------------------------------------------------------------------- */
 
 typedef struct glim_kv_pool {
@@ -54,6 +59,7 @@ struct glim_model {
     glim_kv_pool kv;
     int64_t n_ctx, n_chunk;
     glim_mla_form form;
+    bool predict;    /* the cache has room for the prediction layer */
     float *logits;     /* [GLIM_HEAD_ROWS][n_vocab] */
     glim_gen_opts gen; /* the model's own settings */
     glim_model_info info;

@@ -67,6 +67,12 @@ static glim_err check_opts(const glim_model_opts *given, glim_model_opts *o, gli
 
 /* ---- plan ------------------------------------------------------------------------------------ */
 
+/* Layers that keep rows in the cache. */
+static int64_t kv_layers(const glim_core *c, const glim_model_opts *o)
+{
+    return c->n_layer + (o->predict ? c->n_predict : 0);
+}
+
 static size_t step_bytes(const glim_core *c, int64_t n_chunk, int n_thread)
 {
     /* The final states of a chunk, when all are wanted, and their row numbers. */
@@ -82,7 +88,7 @@ static void make_plan(const glim_modelfile *f, const glim_core *c, const glim_mo
         .derived = c->derived_bytes, .n_ctx_model = c->n_ctx, .available = glim_mem_available()};
     for (size_t i = 0; i < glim_modelfile_n_tensor(f); i++)
         p->weights += glim_modelfile_tensor(f, i)->n_bytes;
-    p->kv_per_token = glim_kv_bytes_per_token(kv_types[o->kv], c->kv_width, c->n_layer);
+    p->kv_per_token = glim_kv_bytes_per_token(kv_types[o->kv], c->kv_width, kv_layers(c, o));
     /* A chunk longer than the model's context is never used. */
     p->scratch = step_bytes(c, GLIM_MIN(o->n_chunk, c->n_ctx), o->n_thread) +
                  (uint64_t)GLIM_HEAD_ROWS * (uint64_t)c->n_vocab * sizeof(float);
@@ -234,6 +240,8 @@ static void fill_info(glim_model *m, const glim_modelfile *f, glim_cpu_level lev
     i->n_expert = m->core->n_expert;
     i->n_expert_used = m->core->n_expert_used;
     i->n_thread = glim_pool_size(m->pool);
+    i->n_chunk = m->n_chunk;
+    i->step_bytes = m->core->step_bytes;
     i->temperature = m->gen.temperature;
     i->top_p = m->gen.top_p;
     i->top_k = m->gen.top_k;
@@ -263,6 +271,7 @@ static glim_err open_parts(glim_model *m, const char *path, const glim_model_opt
     m->n_ctx = p->n_ctx;
     m->n_chunk = GLIM_MIN(o->n_chunk, m->core->n_ctx);
     m->form = o->mla;
+    m->predict = o->predict;
     model_settings(m->file, &m->gen);
 
     glim_kernels_get(level, &m->kernels);
@@ -278,8 +287,8 @@ static glim_err open_parts(glim_model *m, const char *path, const glim_model_opt
                          (double)p->scratch / 0x1p20);
     if (name.n) memcpy(m->name, name.p, name.n);
     m->name[name.n] = 0;
-    rc = glim_kv_pool_init(&m->kv, kv_types[o->kv], m->core->kv_width, m->core->n_layer, m->n_ctx,
-                           e);
+    rc = glim_kv_pool_init(&m->kv, kv_types[o->kv], m->core->kv_width, kv_layers(m->core, o),
+                           m->n_ctx, e);
     if (!rc) rc = warm_weights(m->file, o, p, e);
     if (!rc) fill_info(m, m->file, level);
     return rc;
@@ -324,6 +333,11 @@ void glim_model_close(glim_model *m)
     glim_core_free(m->core);
     glim_modelfile_close(m->file);
     glim_free(m);
+}
+
+bool glim_arch_known(const char *name)
+{
+    return glim_arch_named(glim_str_of(name));
 }
 
 const glim_model_info *glim_model_get_info(const glim_model *m)

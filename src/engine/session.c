@@ -90,63 +90,123 @@ static glim_err check_tokens(const glim_session *s, const int32_t *tokens, size_
     return GLIM_OK;
 }
 
-/* Logits of n_want final states, handed to fn one by one. first_pos: position of the first of them.
- */
-static glim_err emit_logits(glim_session *s, const float *hidden, int64_t n_want, int64_t first_pos,
-                            glim_logits_fn fn, void *user, glim_error *e)
+typedef glim_err (*head_fn)(const glim_core *c, glim_ops *o, const float *states, int64_t n,
+                            float *logits, glim_error *e);
+
+/* Logits of n final states of positions pos.., handed to fn one by one. A row of a real vocabulary is
+ * 620 kB, so they are made GLIM_HEAD_ROWS at a time. */
+static glim_err emit_logits(glim_session *s, head_fn head, const float *states, int64_t n,
+                            int64_t pos, glim_logits_fn fn, void *user, glim_error *e)
 {
     glim_model *m = s->m;
     const glim_core *c = m->core;
-    glim_err rc = c->arch->head(c, &m->ops, hidden, n_want, m->logits, e);
-    if (!rc) rc = glim_modelfile_check(m->file, e); /* nobody sees logits of missing weights */
-    for (int64_t i = 0; !rc && i < n_want; i++)
-        if (!fn(user, first_pos + i, m->logits + i * c->n_vocab, (size_t)c->n_vocab))
-            rc = glim_fail(e, GLIM_E_CANCELLED, "cancelled by the caller");
+    glim_err rc = GLIM_OK;
+    for (int64_t i = 0; !rc && i < n; i += GLIM_HEAD_ROWS) {
+        int64_t rows = GLIM_MIN(GLIM_HEAD_ROWS, n - i);
+        rc = head(c, &m->ops, states + i * c->n_embd, rows, m->logits, e);
+        if (!rc) rc = glim_modelfile_check(m->file, e); /* nobody sees logits of missing weights */
+        for (int64_t r = 0; !rc && r < rows; r++)
+            if (!fn(user, pos + i + r, m->logits + r * c->n_vocab, (size_t)c->n_vocab))
+                rc = glim_fail(e, GLIM_E_CANCELLED, "cancelled by the caller");
+    }
     return rc;
 }
 
-/* One chunk. Logits are made GLIM_HEAD_ROWS rows at a time: a row of a real vocabulary is 620 kB.
- */
+/* A batch of this session alone, at positions pos0... */
+static glim_batch batch_of(glim_session *s, const int32_t *tokens, const glim_run *run)
+{
+    return (glim_batch){.tokens = tokens,
+                        .n_tok = run->n_tok,
+                        .runs = run,
+                        .n_run = 1,
+                        .layer_bytes = s->m->kv.layer_bytes,
+                        .form = s->m->form,
+                        .cancelled = session_cancelled,
+                        .user = s};
+}
+
+static glim_kv_view view_of(const glim_session *s)
+{
+    const glim_kv_pool *p = &s->m->kv;
+    return (glim_kv_view){p->type, p->width, p->row_bytes, 0, s->page};
+}
+
+/* Room in the step arena for n_want states and their row numbers. */
+typedef struct wanted {
+    int64_t *rows;
+    float *states;
+} wanted;
+
+static glim_err take_wanted(glim_session *s, int64_t n_want, wanted *w, glim_error *e)
+{
+    glim_arena *a = s->m->ops.step;
+    w->rows = GLIM_ARENA_ARRAY(a, int64_t, GLIM_MAX(n_want, 1));
+    w->states = GLIM_ARENA_ARRAY(a, float, GLIM_MAX(n_want, 1) * s->m->core->n_embd);
+    if (w->rows && w->states) return GLIM_OK;
+    return glim_fail(e, GLIM_E_INTERNAL, "the scratch plan was too small; please report this");
+}
+
+/* Computes n tokens through the trunk and takes them into the timeline; the final states of the last
+ * n_want of them are left in w. */
+static glim_err run_trunk(glim_session *s, const int32_t *tokens, int64_t n, int64_t n_want,
+                          const wanted *w, glim_error *e)
+{
+    const glim_core *c = s->m->core;
+    glim_err rc = reserve_pages(s, s->n_token + n, e);
+    if (rc) return rc;
+    for (int64_t i = 0; i < n_want; i++)
+        w->rows[i] = n - n_want + i;
+    const glim_kv_view kv = view_of(s);
+    const glim_run run = {&kv, s->n_token, n};
+    glim_batch batch = batch_of(s, tokens, &run);
+    batch.want = w->rows;
+    batch.n_want = n_want;
+    batch.hidden = w->states;
+    rc = c->arch->forward(c, &s->m->ops, &batch, e);
+    if (!rc) rc = glim_modelfile_check(s->m->file, e);
+    if (rc) return rc;
+    memcpy(s->tokens + s->n_token, tokens, (size_t)n * sizeof *tokens);
+    s->n_token += n;
+    return GLIM_OK;
+}
+
 static glim_err eval_chunk(glim_session *s, const int32_t *tokens, int64_t n, bool all, bool last,
                            glim_logits_fn fn, void *user, glim_error *e)
 {
-    glim_model *m = s->m;
-    const glim_core *c = m->core;
     int64_t n_want = !fn ? 0 : all ? n : last ? 1 : 0;
-    glim_err rc = reserve_pages(s, s->n_token + n, e);
-    if (rc) return rc;
-    glim_mark mark = glim_arena_mark(m->ops.step);
-    int64_t *want = GLIM_ARENA_ARRAY(m->ops.step, int64_t, GLIM_MAX(n_want, 1));
-    float *hidden = GLIM_ARENA_ARRAY(m->ops.step, float, GLIM_MAX(n_want, 1) * c->n_embd);
-    if (!want || !hidden)
-        return glim_fail(e, GLIM_E_INTERNAL, "the scratch plan was too small; please report this");
-    for (int64_t i = 0; i < n_want; i++)
-        want[i] = n - n_want + i;
+    glim_mark mark = glim_arena_mark(s->m->ops.step);
+    wanted w;
+    glim_err rc = take_wanted(s, n_want, &w, e);
+    if (!rc) rc = run_trunk(s, tokens, n, n_want, &w, e);
+    if (!rc)
+        rc = emit_logits(s, s->m->core->arch->head, w.states, n_want, s->n_token - n_want, fn, user,
+                         e);
+    glim_arena_rewind(s->m->ops.step, mark);
+    return rc;
+}
 
-    const glim_kv_view kv = {m->kv.type, m->kv.width, m->kv.row_bytes, 0, s->page};
-    const glim_run run = {&kv, s->n_token, n};
-    const glim_batch batch = {.tokens = tokens,
-                              .n_tok = n,
-                              .runs = &run,
-                              .n_run = 1,
-                              .layer_bytes = m->kv.layer_bytes,
-                              .form = m->form,
-                              .want = want,
-                              .n_want = n_want,
-                              .hidden = hidden,
-                              .cancelled = session_cancelled,
-                              .user = s};
-    rc = c->arch->forward(c, &m->ops, &batch, e);
-    if (!rc) {
-        memcpy(s->tokens + s->n_token, tokens, (size_t)n * sizeof *tokens);
-        s->n_token += n;
+/* Trunk and prediction layer over one chunk of an evaluation that began with an empty session. The last
+ * token of all has no successor, so no row. fn gets the rows from first_row on. */
+static glim_err predict_chunk(glim_session *s, const int32_t *tokens, int64_t n, int64_t n_total,
+                              int64_t first_row, glim_logits_fn fn, void *user, glim_error *e)
+{
+    const glim_core *c = s->m->core;
+    int64_t pos0 = s->n_token, n_row = GLIM_MIN(n, n_total - 1 - pos0),
+            skip = GLIM_MAX(first_row - pos0, 0);
+    glim_mark mark = glim_arena_mark(s->m->ops.step);
+    wanted w;
+    glim_err rc = take_wanted(s, n, &w, e);
+    if (!rc) rc = run_trunk(s, tokens, n, n, &w, e);
+    if (!rc && n_row > 0) {
+        const glim_kv_view kv = view_of(s);
+        const glim_run run = {&kv, pos0, n_row};
+        const glim_batch batch = batch_of(s, tokens + 1, &run);
+        rc = c->arch->predict(c, &s->m->ops, &batch, w.states, w.states, e);
     }
-    for (int64_t i = 0; !rc && i < n_want; i += GLIM_HEAD_ROWS) {
-        int64_t rows = GLIM_MIN(GLIM_HEAD_ROWS, n_want - i);
-        rc = emit_logits(s, hidden + i * c->n_embd, rows, s->n_token - n_want + i, fn, user, e);
-    }
-    if (!rc && n_want == 0) rc = glim_modelfile_check(m->file, e);
-    glim_arena_rewind(m->ops.step, mark);
+    if (!rc && fn && skip < n_row)
+        rc = emit_logits(s, c->arch->predict_head, w.states + skip * c->n_embd, n_row - skip,
+                         pos0 + skip, fn, user, e);
+    glim_arena_rewind(s->m->ops.step, mark);
     return rc;
 }
 
@@ -173,4 +233,30 @@ glim_err glim_session_eval(glim_session *s, const int32_t *tokens, size_t n, boo
                            glim_logits_fn fn, void *user, glim_error *e)
 {
     return glim_session_eval_progress(s, tokens, n, all, fn, user, NULL, NULL, e);
+}
+
+glim_err glim_session_predict(glim_session *s, const int32_t *tokens, size_t n, bool all,
+                              glim_logits_fn fn, void *user, glim_error *e)
+{
+    int64_t total = (int64_t)n;
+    if (!s->m->core->n_predict)
+        return glim_fail(e, GLIM_E_UNSUPPORTED, "%s: no prediction layer (MTP) in this file",
+                         glim_modelfile_path(s->m->file));
+    if (!s->m->predict || s->n_token > 0)
+        return glim_fail(e, GLIM_E_STATE, "%s",
+                         s->n_token > 0 ? "predictions begin with an empty session"
+                                        : "the model was opened without opts.predict");
+    if (n < 2)
+        return glim_fail(e, GLIM_E_INPUT, "a prediction needs two tokens at least; there are %zu",
+                         n);
+    glim_err rc = check_tokens(s, tokens, n, e);
+    if (rc) return rc;
+    atomic_store_explicit(&s->cancel, false, memory_order_relaxed);
+    for (int64_t done = 0; !rc && done < total;) {
+        int64_t chunk = GLIM_MIN(s->m->n_chunk, total - done);
+        rc = predict_chunk(s, tokens + done, chunk, total, all ? 0 : total - 2, fn, user, e);
+        done += chunk;
+    }
+    if (rc) glim_session_truncate(s, 0);
+    return rc;
 }

@@ -47,8 +47,8 @@ static glim_err gguf_merges(const glim_modelfile *f, glim_arena *a, glim_tokeniz
     return GLIM_OK;
 }
 
-static glim_err spec_from_gguf(const glim_modelfile *f, glim_arena *a, glim_tokenizer_spec *spec,
-                               glim_error *e)
+glim_err glim_vocab_spec_gguf(const glim_modelfile *f, glim_arena *a, glim_tokenizer_spec *spec,
+                              glim_error *e)
 {
     const char *path = glim_modelfile_path(f);
     glim_str model = {0}, pre = {0};
@@ -156,7 +156,7 @@ static glim_err build(const glim_modelfile *f, glim_vocab *v, glim_error *e)
         glim_tokenizer_spec spec = {0};
         glim_str json = glim_modelfile_tokenizer_json(f);
         if (glim_modelfile_container(f) == GLIM_CONTAINER_GGUF) {
-            rc = spec_from_gguf(f, a, &spec, e);
+            rc = glim_vocab_spec_gguf(f, a, &spec, e);
         } else if (!json.n) {
             rc = glim_fail(e, GLIM_E_NOTFOUND,
                            "%s: no tokenizer.json in this folder; fetch it beside the weights",

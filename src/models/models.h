@@ -17,8 +17,10 @@ typedef struct glim_core {
     const glim_arch *arch;
     int64_t n_layer, n_embd, n_vocab, n_ctx; /* n_ctx: positions the model was made for */
     int64_t n_expert, n_expert_used;         /* 0: dense */
+    int64_t n_predict;                       /* 1: the file has a prediction layer (MTP) */
     int64_t kv_width;                        /* elements a token and layer in the cache */
     uint64_t derived_bytes;                  /* anonymous copies made at load */
+    uint64_t step_bytes;                     /* as in glim_model_info; 0 when only planned */
     glim_arena *arena;                       /* of the core and everything it derived */
 } glim_core;
 
@@ -66,6 +68,14 @@ struct glim_arch {
      * INTERNAL (scratch). */
     GLIM_MUST_USE glim_err (*head)(const glim_core *c, glim_ops *o, const float *hidden, int64_t n,
                                    float *logits, glim_error *e);
+    /* The prediction layer (c->n_predict is 1): from each token's final state and the token that follows it
+     * (b->tokens, one place further than the states), the state that predicts the token after that.
+     * Writes to the cache as layer n_layer; earlier positions must be there. b->want and hidden are unused.
+     * Shape: states, out [b->n_tok][n_embd] dense, may be the same. Errors: INTERNAL. */
+    GLIM_MUST_USE glim_err (*predict)(const glim_core *c, glim_ops *o, const glim_batch *b,
+                                      const float *states, float *out, glim_error *e);
+    GLIM_MUST_USE glim_err (*predict_head)(const glim_core *c, glim_ops *o, const float *states,
+                                           int64_t n, float *logits, glim_error *e);
     /* Step-arena bytes of a batch of n_tok tokens, and of as many rows of head, those of the ops
      * included. */
     size_t (*scratch_bytes)(const glim_core *c, int64_t n_tok, int n_thread);
@@ -78,5 +88,43 @@ GLIM_MUST_USE glim_err glim_core_load(const glim_modelfile *f, const glim_load_o
 void glim_core_free(glim_core *c);
 /* "deepseek2, ..." */
 const char *glim_arch_names(void);
+/* True for every name that a file of a known architecture may carry. */
+bool glim_arch_named(glim_str name);
+
+/* ---- synth.c: a model's shapes with random weights ------------------------------------------- */
+
+#define GLIM_SYNTH_LAYERS_MAX 1000
+
+typedef struct glim_synth_spec {
+    const char *arch;    /* "glm-4.7-flash" */
+    const char *type;    /* "q4_k_m", "q8_0", "bf16", "f32"; any case */
+    const char *mix;     /* "llama", "unsloth"; NULL: the type's first */
+    int64_t n_layer;     /* 0: as many as the model has */
+    uint64_t seed;
+} glim_synth_spec;
+
+typedef struct glim_synth_tensor {
+    char name[48];
+    glim_type type;
+    int n_dim;
+    int64_t ne[4]; /* unused ones are 1 */
+    int role;      /* private, with what follows */
+    float std;
+    uint64_t seed;
+} glim_synth_tensor;
+
+typedef struct glim_synth glim_synth;
+/* Plans; makes no weight yet. Errors: UNSUPPORTED (arch or type: lists the known ones), INPUT (layers, mix), NOMEM.
+ * Caller owns *out and ends it with glim_synth_free(). */
+GLIM_MUST_USE glim_err glim_synth_new(const glim_synth_spec *spec, glim_synth **out, glim_error *e);
+void glim_synth_free(glim_synth *s);
+size_t glim_synth_n_tensor(const glim_synth *s);
+const glim_synth_tensor *glim_synth_tensor_at(const glim_synth *s, size_t i); /* in file order */
+/* Ids of the vocabulary, and the first one of a special token. */
+void glim_synth_vocab(const glim_synth *s, size_t *n_vocab, size_t *first_special);
+/* The keys that describe the model; not those of the vocabulary. */
+void glim_synth_put_keys(const glim_synth *s, glim_gguf_writer *w);
+/* Rows [row0, row0 + n_row) of ne[0] elements to dst, which is aligned to 4 bytes. Thread: any, pure. */
+void glim_synth_rows(const glim_synth *s, const glim_synth_tensor *t, int64_t row0, int64_t n_row, uint8_t *dst);
 
 #endif

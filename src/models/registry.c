@@ -27,6 +27,11 @@ static const glim_arch *find(glim_str name, bool gguf)
     return NULL;
 }
 
+bool glim_arch_named(glim_str name)
+{
+    return find(name, true) || find(name, false);
+}
+
 glim_err glim_core_load(const glim_modelfile *f, const glim_load_opts *opts, glim_core **out,
                         glim_error *e)
 {

@@ -3,8 +3,7 @@
  * knowledge: bell-shaped with mean 0, every quantum used, scales that differ from block to block.
  * Why not floats through an encoder: a file of 18 GB is then made as fast as a disk takes it.
  * Layout: quanta are sums of two even random fields (and an odd bit where the range asks for one),
- * many at a time in one word. A lifted run has a narrower bell, put about two of the wished standard
- * deviations above 0.
+ * many at a time in one word. A lifted run has a narrower bell around LIFT standard deviations.
  * Thread: any, pure; the same generator gives the same bytes everywhere.
  * See:    tests/unit/quant/test_fill.c */
 #include "quant/quant_priv.h"
@@ -43,12 +42,14 @@ static void sums_even(glim_rng *r, int bits, uint8_t *out, int n)
     }
 }
 
-/* Standard deviations of the sums above: sqrt(2 (4^bits - 1) / 12), with the bit + 1/4 under the root. */
+/* Standard deviations of the sums above: sqrt(2 (4^bits - 1) / 12), with the bit + 1/4 under the
+ * root. */
 #define STD_7 52.2558f      /* Q8_0 */
-#define STD_6 26.1247f      /* Q8_0, lifted */
 #define STD_5_EVEN 13.0735f /* Q6_K */
-#define STD_4_EVEN 6.5383f  /* Q5_0; Q6_K, lifted */
-#define STD_3_EVEN 3.2787f  /* Q4_K; Q5_0, lifted */
+#define STD_4_EVEN 6.5383f  /* Q5_0 */
+#define STD_3_EVEN 3.2787f  /* Q4_K */
+
+#define LIFT 2.65f /* mean of a lifted run, in standard deviations of the others */
 
 /* ---- Q8_0 ------------------------------------------------------------------------------------ */
 
@@ -58,11 +59,10 @@ static void fill_q8_0(float std, const uint8_t *lift, glim_rng *r, void *dst, in
     uint8_t q[GLIM_QK];
     for (int64_t i = 0; i < n / GLIM_QK; i++, b++) {
         const bool up = lifted(lift, i);
-        const int zero = up ? 63 - 52 : 127;
-        b->d = glim_f32_to_f16(std / (up ? STD_6 : STD_7) * spread(r));
-        sums(r, up ? 6 : 7, q, GLIM_QK);
+        b->d = glim_f32_to_f16(std * (up ? LIFT / 96 : 1 / STD_7) * spread(r));
+        sums(r, up ? 5 : 7, q, GLIM_QK); /* 0..62 becomes 65..127 */
         for (int j = 0; j < GLIM_QK; j++)
-            b->qs[j] = (int8_t)(q[j] - zero);
+            b->qs[j] = (int8_t)(q[j] + (up ? 65 : -127));
     }
 }
 
@@ -74,14 +74,12 @@ static void fill_q5_0(float std, const uint8_t *lift, glim_rng *r, void *dst, in
     uint8_t q[GLIM_QK];
     for (int64_t i = 0; i < n / GLIM_QK; i++, b++) {
         const bool up = lifted(lift, i);
-        float d = std / (up ? STD_3_EVEN : STD_4_EVEN) * spread(r);
-        sums_even(r, up ? 3 : 4, q, GLIM_QK);
+        float d = std * (up ? LIFT / 11.5f : 1 / STD_4_EVEN) * spread(r);
+        sums_even(r, up ? 2 : 4, q, GLIM_QK);
+        for (int j = 0; up && j < GLIM_QK; j++)
+            q[j] = (uint8_t)(q[j] + 24); /* 0..7 becomes 8..15 above zero */
         /* -16..15 is not even about 0: half of the scales are negative, as in real files. */
-        if (up)
-            for (int j = 0; j < GLIM_QK; j++)
-                q[j] = (uint8_t)(q[j] + 15); /* mean 22.5, so 6.5 above zero */
-        else if (glim_rng_u64(r) & 1)
-            d = -d;
+        if (glim_rng_u64(r) & 1 && !up) d = -d;
         b->d = glim_f32_to_f16(d);
         uint32_t qh = 0;
         for (int j = 0; j < 16; j++) {
@@ -105,7 +103,8 @@ static void pack_scales(const uint8_t scale[8], const uint8_t min[8], uint8_t ou
 }
 
 /* Scales of 28..59, root of mean square 44.5. The minimum is the scale and a little more or less, in
- * units of 7.5 steps: a run's mean lies near 0. */
+ * units of 7.5 steps: a run's mean lies near 0. A lifted run has a scale of 44..59 and no minimum: 51.5
+ * times 7.5 is LIFT times 44.5 times STD_3_EVEN. */
 static void fill_q4_k(float std, const uint8_t *lift, glim_rng *r, void *dst, int64_t n)
 {
     const uint64_t low = UINT64_C(0x7777777777777777), bit = UINT64_C(0x1111111111111111);
@@ -117,7 +116,10 @@ static void fill_q4_k(float std, const uint8_t *lift, glim_rng *r, void *dst, in
         for (int s = 0; s < 8; s++, x >>= 5, y >>= 4) {
             scale[s] = (uint8_t)(28 + (x & 31));
             min[s] = (uint8_t)(scale[s] + (y & 3) + (y >> 2 & 3) - 3);
-            if (lifted(lift, 8 * i + s)) min[s] = scale[s] / 8;
+            if (lifted(lift, 8 * i + s)) {
+                scale[s] = (uint8_t)(44 + (x & 15));
+                min[s] = 0;
+            }
         }
         b->d = glim_f32_to_f16(d);
         b->dmin = glim_f32_to_f16(7.5f * d);
@@ -146,7 +148,8 @@ static void pack_q6_k(const uint8_t *q, glim_block_q6_k *b)
     }
 }
 
-/* Scales of 32..63 with either sign, root of mean square 48.4; doubled where a run is lifted. */
+/* Scales of 32..63 with either sign, root of mean square 48.4. A lifted run has quanta of 16..31 above
+ * zero and scales of 64..79: 23.5 times 71.5 is LIFT times 48.4 times STD_5_EVEN. */
 static void fill_q6_k(float std, const uint8_t *lift, glim_rng *r, void *dst, int64_t n)
 {
     glim_block_q6_k *b = dst;
@@ -161,11 +164,11 @@ static void fill_q6_k(float std, const uint8_t *lift, glim_rng *r, void *dst, in
         }
         for (int s = 0; lift && s < 8; s++) {
             if (!lift[8 * i + s]) continue;
-            sums_even(r, 4, q + 32 * s, 32);
+            sums_even(r, 3, q + 32 * s, 32);
             for (int j = 0; j < 32; j++)
-                q[32 * s + j] = (uint8_t)(q[32 * s + j] + 30); /* mean 45.5, so 13.5 above zero */
+                q[32 * s + j] = (uint8_t)(q[32 * s + j] + 48);
             for (int k = 2 * s; k < 2 * s + 2; k++)
-                b->scales[k] = (int8_t)(2 * (b->scales[k] < 0 ? -b->scales[k] : b->scales[k]));
+                b->scales[k] = (int8_t)(64 + (b->scales[k] & 15));
         }
         pack_q6_k(q, b);
     }
@@ -189,7 +192,7 @@ static void fill_floats(const glim_type_traits *t, float std, const uint8_t *lif
     for (int64_t i = 0; i < n; i += GLIM_QK_K) {
         const int64_t k = GLIM_MIN(n - i, (int64_t)GLIM_QK_K);
         for (int64_t j = 0; j < k; j++)
-            x[j] = std * (bell(r) + (lifted(lift, (i + j) / 32) ? 2.0f : 0.0f));
+            x[j] = std * (lifted(lift, (i + j) / 32) ? LIFT + 0.4f * bell(r) : bell(r));
         t->encode(x, dst, k);
         dst += (size_t)(k / t->n_block) * t->block_bytes;
     }

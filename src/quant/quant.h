@@ -35,7 +35,7 @@ bool glim_type_from_name(glim_str name, glim_type *out); /* any case */
 bool glim_type_bytes(glim_type t, int64_t n, size_t *out);
 
 /* fill.c: n random elements (a multiple of the block) made directly as blocks: bell-shaped, mean 0, standard deviation
- * std. lift (NULL: none) has a byte for every 32 elements; where it is not 0 the run lies about 2 std higher. False:
+ * std. lift (NULL: none) has a byte for every 32 elements; where it is not 0 the run lies around 2.65 std. False:
  * nothing can make this type yet. Thread: any, pure: the same state of r gives the same bytes. */
 bool glim_type_fill(glim_type t, float std, const uint8_t *lift, glim_rng *r, void *dst, int64_t n);
 

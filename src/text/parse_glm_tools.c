@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * parse_glm_tools.c - the inside of a call as GLM-4.5 to 4.7 write it.
- * Owns:   <tool_call>name<arg_key>key</arg_key><arg_value>value</arg_value>...</tool_call> and what
- * is forgiven in it: blanks between tags, a missing <arg_value>, a missing last </tool_call>. Not
- * here: text around calls (parse.c), the types of values (parse_schema.c). Layout: a value ends at
- * an </arg_value> that <arg_key>, </tool_call> or the end of the output follows; every other tag in
- * a value is part of it. A tag at the wrong place outside of values ends the attempt there. Thread:
- * that of the parser. Fails:  NOMEM, CANCELLED.   See: tests/unit/text/test_parser.c */
+ * Owns: <tool_call>name<arg_key>key</arg_key><arg_value>value</arg_value>...</tool_call> and what
+ *       is forgiven in it: blanks between tags, a missing <arg_value>, a missing last </tool_call>.
+ * Not here: text around calls (parse.c), the types of values (parse_schema.c).
+ * Layout: a value ends at an </arg_value> that <arg_key>, </tool_call> or the end of the output
+ *         follows; every other tag in a value is part of it. A tag at the wrong place outside of
+ *         values ends the attempt there.
+ * Thread: that of the parser.
+ * Fails: NOMEM, CANCELLED.
+ * See: tests/unit/text/test_parser.c */
 #include "text/parse_priv.h"
 
 #include "text/uniclass_priv.h"

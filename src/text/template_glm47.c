@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * template_glm47.c - the chat template of GLM-4.7-Flash and GLM-4.7.
- * Owns:   its words and tags.   Not here: what it shares with its relatives (template.c).
+ * Owns: its words and tags.
+ * Not here: what it shares with its relatives (template.c).
  * Layout: no newline after a role tag, no token at the end of a turn, a bare </think> where a turn
- * has no thought. The prompt ends inside an open thought unless thinking is off.
- * Thread: any.   See: tests/golden/template/GLM-4.7-Flash, made with the model's own template. */
+ *         has no thought. The prompt ends inside an open thought unless thinking is off.
+ * Thread: any.
+ * See: tests/golden/template/GLM-4.7-Flash, made with the model's own template. */
 #include "text/template_priv.h"
 
 static const char tools_before[] =

@@ -5,6 +5,7 @@
   test_cli.py GLIM [TestName...]
 """
 import json
+import math
 import os
 import pty
 import select
@@ -142,6 +143,79 @@ class Run(Case):
             else:  # too early for the handler, or the answer was done
                 self.assertIn(p.returncode, (0, -signal.SIGINT), err.decode())
         self.assertTrue(seen)
+
+
+class Measure(Case):
+    def step_bytes(self):
+        """Weights that a token's step of the bundled model reads: matrices, 2 of 8 experts, one row of the embedding."""
+        n = 0
+        for t in json.loads(self.glim("inspect", "--json")[0])["tensors"]:
+            if len(t["shape"]) < 2 or t["name"].startswith("blk.6."):  # norms; the prediction layer
+                continue
+            n += t["bytes"] // t["shape"][1] if t["name"] == "token_embd.weight" else t["bytes"] * 2 // 8 if "_exps" in t["name"] else t["bytes"]
+        return n
+
+    def test_bench_rows(self):
+        out, err = self.glim("bench", "--prompt", "12", "--gen", "5", "--depth", "32", "--streams", "1,3", "--reps", "3", "-o", "json", "--kv", "f32", "--threads", "1")
+        self.assertEqual(err, "")
+        pp, tg, tg3 = json.loads(out)
+        for r in (pp, tg, tg3):
+            for key in "build_commit build_number cpu_info gpu_info backends model_filename model_type model_size model_n_params n_batch n_ubatch n_threads type_k type_v use_mmap n_prompt n_gen n_depth test_time avg_ns stddev_ns avg_ts stddev_ts samples_ns samples_ts".split():
+                self.assertIn(key, r)  # as llama-bench has them
+            self.assertEqual((r["n_depth"], r["type_k"], r["n_threads"], len(r["samples_ns"])), (32, "f32", 1, 3))
+            self.assertAlmostEqual(r["avg_ns"], sum(r["samples_ns"]) / 3, delta=1)
+            self.assertAlmostEqual(r["median_ts"], sorted(r["samples_ts"])[1])
+            n = (r["n_prompt"] + r["n_gen"]) * r["n_streams"]
+            for ns, ts in zip(r["samples_ns"], r["samples_ts"]):
+                self.assertAlmostEqual(ts * ns / 1e9 / n, 1, places=5)
+        self.assertEqual([(r["n_prompt"], r["n_gen"], r["n_streams"]) for r in (pp, tg, tg3)], [(12, 0, 1), (0, 5, 1), (0, 5, 3)])
+        self.assertIsNone(pp["gen_bytes_s"])
+        # 3840 bytes a token in an f32 cache; token i of 5 looks back on 32 + i and itself
+        self.assertEqual(tg["token_bytes"], self.step_bytes() + 3840 * 35)
+        self.assertAlmostEqual(tg["gen_bytes_s"], tg["token_bytes"] * tg["median_ts"], delta=1)
+        self.assertAlmostEqual(tg["read_share"], tg["gen_bytes_s"] / tg["read_bytes_s"])
+
+    def test_machine(self):
+        out, err = self.glim("bench", "--machine", "--prompt", "0", "--gen", "0", "--threads", "2", "-o", "json")
+        self.assertIn("measuring", err)
+        r = json.loads(out)
+        self.assertEqual(r["tests"], [])
+        points = r["machine"]["points"]
+        self.assertEqual([p["n_threads"] for p in points], [1, 2])
+        for p in points:
+            for key in ("read_bytes_s", "q4_k_ops_s", "q8_0_ops_s", "bf16_ops_s", "f32_ops_s"):
+                self.assertGreater(p[key], 0, key)
+        self.assertEqual(points[0]["barrier_ns"], 0)
+        self.assertGreater(points[1]["barrier_ns"], 0)
+        self.assertGreater(r["machine"]["disk_bytes_s"], 0)
+
+    def test_bench_stops(self):
+        p = subprocess.Popen([GLIM, "bench", "--cpu", "ref", "--prompt", "0", "--gen", "4000", "-o", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.home, env=clean_env(self.home))
+        self.assertEqual(p.stdout.readline(), b"[\n")  # from here on Ctrl-C is caught
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=SLOW)
+        self.assertEqual(p.returncode, 11, err.decode())
+        self.assertEqual(out, b"]\n")
+
+    def test_perplexity_is_what_logits_say(self):
+        text = "The fox sees a bird. " * 7 + "你好，世界。" * 3
+        ids = json.loads(self.glim("tokenize", stdin=text.encode())[0])["tokens"]
+        n_ctx, loss = 20, []
+        for i in range(0, len(ids) - n_ctx + 1, n_ctx):
+            chunk = ids[i : i + n_ctx]
+            lines = self.glim("logits", "--cpu", "ref", "--tokens", "-", "--all", "--top", "5120", stdin=json.dumps(chunk).encode())[0].splitlines()
+            for pos in range(n_ctx // 2, n_ctx - 1):
+                loss.append(-dict(json.loads(lines[pos])["top"])[chunk[pos + 1]])
+        self.assertGreater(len(loss), 9)
+        mean = sum(loss) / len(loss)
+        error = math.exp(mean) * (sum((x - mean) ** 2 for x in loss) / len(loss) / (len(loss) - 1)) ** 0.5
+        out, err = self.glim("perplexity", "-f", "-", "--ctx", str(n_ctx), "--cpu", "ref", "--kv", "f32", stdin=text.encode())
+        got = dict(line.split() for line in out.splitlines())
+        self.assertEqual(list(got)[-1], "ppl")
+        self.assertEqual((int(got["tokens"]), int(got["scored"])), (len(ids), len(loss)))
+        self.assertAlmostEqual(float(got["ppl"]) / math.exp(mean), 1, places=5)
+        self.assertAlmostEqual(float(got["error"]) / error, 1, places=4)
+        self.assertEqual(len(err.splitlines()), len(ids) // n_ctx)
 
 
 class Terminal(Case):
