@@ -110,7 +110,12 @@ static glim_err list_folder(glim_modelfile *f, listing *l, glim_error *e)
     DIR *d = opendir(f->path);
     if (!d) return glim_fail(e, GLIM_E_IO, "%s: %s", f->path, strerror(errno));
     bool ok = true;
-    for (struct dirent *it; ok && (it = readdir(d));) {
+    int err = 0;
+    while (ok) {
+        errno = 0; /* NULL is the end, or a failure: only errno tells */
+        const struct dirent *it = readdir(d);
+        err = errno;
+        if (!it) break;
         const glim_str name = glim_str_of(it->d_name);
         split_name s;
         if (glim_str_ends(name, GLIM_STR(".gguf"))) {
@@ -129,7 +134,8 @@ static glim_err list_folder(glim_modelfile *f, listing *l, glim_error *e)
         }
     }
     closedir(d);
-    return ok ? GLIM_OK : glim_fail(e, GLIM_E_NOMEM, "%s: no memory to list it", f->path);
+    if (!ok) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to list it", f->path);
+    return err ? glim_fail(e, GLIM_E_IO, "%s: %s", f->path, strerror(err)) : GLIM_OK;
 }
 
 static glim_err find_gguf(glim_modelfile *f, const char **gguf, glim_error *e)
