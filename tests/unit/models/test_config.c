@@ -267,7 +267,7 @@ static void test_styles(void **state)
 static void test_no_such_name(void **state)
 {
     (void)state;
-    static const char from[] = "\"model.layers.3.enorm.weight\"";
+    static const char from[] = "\"model.layers.3.eh_proj.weight\"";
     char to[sizeof from];
     if (!config) skip();
     write_config(NULL, 0);
