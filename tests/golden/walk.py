@@ -16,6 +16,7 @@ that this machine has (ref is parity mode), KV cache in f32:
     threads; on model.gguf in parity mode the full product of form and chunk instead;
   - the greedy continuations;
   - one and three threads must give the very same bytes.
+  - the prediction layer's rows (MTP), where the reference has them, with four chunks.
 Then, once a model: f16 and bf16 caches, and the other eps of the low-rank norms where the reference has it.
 
 Tolerances (relative to the largest |logit| of the sequence). Parity: 1e-4 and equal greedy tokens. Fast kernels: F32
@@ -472,6 +473,10 @@ def walk_models(w, goldens):
         for level in (levels[0], levels[-1]):
             for kv in ("f16", "bf16"):
                 jobs.append(lambda a=(m, gguf, level, tokens, 2, None, None, "2", kv): one_logits(w, *a))
+        if "mtp" in m.seqs:
+            for file in (f for f in m.files if not f.endswith("legacy.gguf")):
+                for level in levels:
+                    jobs += [lambda a=(m, file, level, tokens, c): predictions(w, *a) for c in ("1", "7", "32", "all")]
         for f in sorted(os.listdir(path)):
             if "-eps" in f and f.startswith("logits-"):
                 i, eps = f[len("logits-") : -len(".f32")].split("-eps")
@@ -501,6 +506,24 @@ def other_eps(w, m, file, tokens, i, reference, eps):
     plain = w.run(["logits", "-m", file, "--tokens", tokens[i], "--all", "--full"] + mode_args("ref"))
     if not bad and plain.out == r.out:
         bad = [f"{name}: changes nothing"]
+    return bad
+
+
+def predictions(w, m, file, level, tokens, chunk):
+    """The prediction layer's rows; a chunk of 32 leaves the last token alone in its chunk."""
+    mtp = m.seqs["mtp"]
+    i, n = mtp["sequence"], m.seqs["vocab"]
+    v = floats(os.path.join(m.path, mtp["logits"]))
+    want = {p: v[p * n : (p + 1) * n] for p in range(len(v) // n)}
+    name = f"models/{m.short(file)} prediction layer, {level} chunk {chunk}"
+    args = ["logits", "-m", file, "--tokens", tokens[i], "--mtp", "--full"] + mode_args(level, chunk=chunk) + m.eps
+    r = w.run(args + ["--all"])
+    bad = compare_logits(w, name, m, want, r, level)
+    if not bad and len(read_rows(r.out)) != len(want):
+        bad = [f"{name}: {len(read_rows(r.out))} rows instead of {len(want)}"]
+    last = w.run(args)
+    if not bad and r.out.splitlines()[-1:] != last.out.splitlines():
+        bad = [f"{name}: without --all it is not the last row that comes"]
     return bad
 
 
