@@ -220,8 +220,11 @@ static glim_err check_values(const glim_modelfile *f, glm4_hparams *hp, glim_err
         return bad_value(f, e, "no layer is left beside the prediction layers", hp->n_block,
                          hp->n_nextn);
     if (hp->n_dense > hp->n_block) hp->n_dense = hp->n_block;
-    if (hp->n_expert == 0) hp->n_dense = hp->n_block;
-    if (hp->n_dense == hp->n_block) return GLIM_OK;
+    if (hp->n_expert == 0) {
+        hp->n_dense = hp->n_block;
+        return GLIM_OK;
+    }
+    /* Also where no layer of the trunk has experts: the prediction layer of a folder may. */
     if (hp->n_used < 1 || hp->n_used > hp->n_expert)
         return bad_value(f, e, "experts used and experts", hp->n_used, hp->n_expert);
     if (hp->n_ff_expert < 1)

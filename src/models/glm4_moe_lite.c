@@ -47,7 +47,7 @@ static size_t scratch_bytes(const glim_core *c, int64_t n, int n_thread)
         GLIM_MAX(GLIM_MAX(hp->n_embd, widest_ffn(hp)), GLIM_MAX(hp->n_head * hp->n_v, hp->q_rank));
     size_t op = glim_op_matmul_scratch(widest, n);
     op = GLIM_MAX(op, glim_op_mla_scratch(&m->layers[0].mla, n, n_thread));
-    if (c->n_expert)
+    if (hp->n_expert) /* the prediction layer may have them where the trunk has none */
         op = GLIM_MAX(
             op, glim_op_moe_scratch(hp->n_embd, hp->n_ff_expert, hp->n_expert, hp->n_used, n));
     if (m->mtp)

@@ -54,14 +54,15 @@ typedef struct corefix_kv {
 
 static inline void corefix_kv_open(corefix_kv *kv, const corefix *x, glim_type type, int64_t n_pos)
 {
+    int64_t n_layer = x->c->n_layer + x->c->n_predict;
     size_t row = (size_t)x->c->kv_width * glim_type_get(type)->block_bytes;
     *kv = (corefix_kv){.n_page = (n_pos + GLIM_KV_PAGE - 1) / GLIM_KV_PAGE,
                        .layer_bytes = row * GLIM_KV_PAGE};
     kv->page = glim_alloc_array((size_t)kv->n_page, sizeof *kv->page);
     for (int64_t i = 0; i < kv->n_page; i++) {
-        kv->page[i] = glim_alloc(kv->layer_bytes * (size_t)x->c->n_layer);
+        kv->page[i] = glim_alloc(kv->layer_bytes * (size_t)n_layer);
         /* what was there before must never be read: NaN in every type */
-        memset(kv->page[i], 0xff, kv->layer_bytes * (size_t)x->c->n_layer);
+        memset(kv->page[i], 0xff, kv->layer_bytes * (size_t)n_layer);
     }
     kv->view = (glim_kv_view){type, x->c->kv_width, row, 0, kv->page};
 }

@@ -64,7 +64,7 @@ static void write_config(const change *c, size_t n)
     " \"rope_parameters\": {\n  \"rope_theta\": 1000000.0,\n  \"rope_type\": \"default\"\n },\n"
 
 typedef struct config_case {
-    change c[2];
+    change c[3];
     glim_err code;
     const char *word, *word2;
 } config_case;
@@ -124,6 +124,13 @@ static const config_case cases[] = {
      "model.layers.1.mlp.gate_proj.weight",
      "missing"},
     {{{"\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9"}},
+     GLIM_E_FORMAT,
+     "experts used",
+     "9 and 8"},
+    /* all layers dense but for the prediction layer: the values count */
+    {{{MLP_TYPES, ""},
+      {"\"first_k_dense_replace\": 1", "\"first_k_dense_replace\": 3"},
+      {"\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9"}},
      GLIM_E_FORMAT,
      "experts used",
      "9 and 8"},

@@ -355,6 +355,80 @@ static void test_batch_of_two(void **state)
     }
 }
 
+/* Logits of the prediction layer for all tokens but the last; glim_free() them. */
+static float *predict(corefix *x, int64_t n_chunk)
+{
+    const glim_core *c = x->c;
+    corefix_kv kv;
+    glim_error e = {0};
+    float *states = glim_alloc_array((size_t)(n_chunk * c->n_embd), sizeof *states),
+          *logits = glim_alloc_array((size_t)((N_TOK - 1) * c->n_vocab), sizeof *logits);
+    int64_t want[N_TOK];
+    for (int64_t i = 0; i < N_TOK; i++)
+        want[i] = i;
+    corefix_kv_open(&kv, x, GLIM_F32, N_TOK);
+    for (int64_t at = 0; at < N_TOK - 1; at += n_chunk) {
+        int64_t n = GLIM_MIN(n_chunk, N_TOK - 1 - at);
+        const glim_run run = {&kv.view, at, n};
+        glim_batch b = {.tokens = tokens + at,
+                        .n_tok = n,
+                        .runs = &run,
+                        .n_run = 1,
+                        .layer_bytes = kv.layer_bytes,
+                        .form = GLIM_MLA_ABSORBED,
+                        .want = want,
+                        .n_want = n,
+                        .hidden = states};
+        glim_err rc = c->arch->forward(c, &x->o, &b, &e);
+        b.tokens++;
+        if (!rc) rc = c->arch->predict(c, &x->o, &b, states, states, &e);
+        if (!rc) rc = c->arch->predict_head(c, &x->o, states, n, logits + at * c->n_vocab, &e);
+        if (rc) fail_msg("%s", e.msg);
+        assert_int_equal(glim_arena_used(x->o.step), 0);
+    }
+    for (int64_t i = 0; i < (N_TOK - 1) * c->n_vocab; i++)
+        assert_true(isfinite(logits[i]));
+    corefix_kv_close(&kv);
+    glim_free(states);
+    return logits;
+}
+
+/* The prediction layer within the planned scratch, the same for any chunk; also where it is the only
+ * layer with experts. That its numbers are right is the goldens' business. */
+static void test_prediction(void **state)
+{
+    (void)state;
+    static const int64_t chunks[] = {N_TOK, 1, 5};
+    for (int dense = 0; dense < 2; dense++)
+        for (int fast = 0; fast < 2; fast++) {
+            toy_spec s;
+            char path[400];
+            float *want = NULL;
+            toy_init(&s);
+            s.nextn = true;
+            s.n_dense = dense ? s.n_layer : 1;
+            s.n_ff = 32; /* narrower than the experts of a token */
+            s.n_used = 4;
+            toy_types(&s, GLIM_Q8_0);
+            toy_write(&s, tmp.path, "nextn", path);
+            for (size_t i = 0; i < GLIM_COUNT(chunks); i++) {
+                corefix x;
+                corefix_open(&x, path, fast ? glim_cpu_best() : GLIM_CPU_REF, 1 + (int)i,
+                             chunks[i]);
+                assert_int_equal(x.c->n_predict, 1);
+                float *got = predict(&x, chunks[i]);
+                if (want) {
+                    corefix_same("prediction", got, want, (N_TOK - 1) * N_VOCAB);
+                    glim_free(got);
+                } else {
+                    want = got;
+                }
+                corefix_close(&x);
+            }
+            glim_free(want);
+        }
+}
+
 /* ---- ends ----------------------------------------------------------------------------------- */
 
 static bool stop_at(void *user)
@@ -421,7 +495,7 @@ int main(void)
         cmocka_unit_test(test_said_otherwise), cmocka_unit_test(test_any_part),
         cmocka_unit_test(test_rank_eps),       cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_forms),          cmocka_unit_test(test_batch_of_two),
-        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_prediction),     cmocka_unit_test(test_ends),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -86,6 +86,10 @@ static const value_case values[] = {
     {{U32("attention.key_length_mla", 16)}, GLIM_E_FORMAT, "no longer than its rotated", "16"},
     {{U32("attention.key_length_mla", 9)}, GLIM_E_FORMAT, "no longer than its rotated", "9"},
     {{U32("nextn_predict_layers", 3)}, GLIM_E_FORMAT, "no layer is left", "3"},
+    {{U32("leading_dense_block_count", 3), U32("expert_used_count", 9)},
+     GLIM_E_FORMAT,
+     "experts used",
+     "9 and 8"},
     {{U32("expert_used_count", 0)}, GLIM_E_FORMAT, "experts used", "0 and 8"},
     {{U32("expert_used_count", 9)}, GLIM_E_FORMAT, "experts used", "9 and 8"},
     {{DROP("expert_used_count")}, GLIM_E_FORMAT, "experts used", "0 and 8"},
@@ -226,7 +230,7 @@ static void test_names(void **state)
 
 /* ---- tensors -------------------------------------------------------------------------------- */
 
-static void variants(toy_spec s[4])
+static void variants(toy_spec s[5])
 {
     toy_init(&s[0]);
     toy_init_deepseek(&s[1]);
@@ -234,13 +238,15 @@ static void variants(toy_spec s[4])
     s[2].fused = true;
     toy_init(&s[3]); /* no experts at all */
     s[3].n_expert = 0;
+    toy_init(&s[4]);
+    s[4].nextn = true;
 }
 
 /* Each tensor of each layout is left out, and given a row too many. */
 static void test_tensors(void **state)
 {
     (void)state;
-    toy_spec all[4];
+    toy_spec all[5];
     variants(all);
     for (size_t v = 0; v < GLIM_COUNT(all); v++) {
         toy_spec s = all[v];
@@ -258,8 +264,9 @@ static void test_tensors(void **state)
             s.n_edit = 1;
             expect(&s, name, GLIM_E_FORMAT, name, "where the model's values ask for");
             edit.op = TOY_DROP;
-            if (strcmp(name, "output.weight") == 0)
-                expect(&s, name, GLIM_OK, NULL, NULL); /* the embedding takes its place */
+            if (strcmp(name, "output.weight") == 0 || strstr(name, "eh_proj"))
+                /* the embedding takes its place; without this one there is no prediction layer */
+                expect(&s, name, GLIM_OK, NULL, NULL);
             else if (strcmp(name, "blk.1.ffn_gate_up_exps.weight") == 0)
                 expect(&s, name, GLIM_E_FORMAT, "blk.1.ffn_gate_exps.weight", "missing");
             else if (strstr(name, "attn_kv_b") || strstr(name, "attn_k_b"))
