@@ -21,10 +21,12 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 N_TOP = 256  # asked of llama.cpp
 N_GLIM = 8192  # listed by glim: llama.cpp's 256 are among them, or far off
+EACH = 50  # positions of one prompt at most
 ENDS = 40  # the last ids of the synthetic vocabulary: special and unused ones, not for prompts
 
 # name: (synth options or None for the demo, key/value cache, bound of the median KL, lead below which the choice may differ)
@@ -46,6 +48,8 @@ DEMO_PROMPTS = [
     "What is the opposite of hot?",
     "Tell me a short story about a cat that lost its hat.",
     "Is 91 an even number? Think first.",
+    "List three tips for sleeping well.",
+    "Spell the word lighthouse.",
 ]
 
 
@@ -102,26 +106,30 @@ def llama_server(model, kv, threads):
 
 
 def llama_continue(server, ids, n):
-    """[(id, {id: logprob})] of greedy steps; ends early at a token that ends a turn."""
-    answer = server.handle_completions(
-        {
-            "prompt": ids,
-            "n_predict": n,
-            "temperature": 0,
-            "n_probs": N_TOP,
-            "cache_prompt": False,
-            "return_tokens": True,
-            "post_sampling_probs": False,
-            "stream": False,
-        }
+    """[(id, [(id, logprob)])] of greedy steps; ends early at a token that ends a turn."""
+    ask = {
+        "prompt": ids,
+        "n_predict": n,
+        "temperature": 0,
+        "n_probs": N_TOP,
+        "cache_prompt": False,
+        "return_tokens": True,
+        "post_sampling_probs": False,
+        "stream": False,
+    }
+    request = urllib.request.Request(
+        server.listening_address + "/completion", json.dumps(ask).encode(), {"Content-Type": "application/json"}
     )
-    if isinstance(answer, (str, bytes)):
-        answer = json.loads(answer)
-    try:
-        steps = answer["choices"][0]["logprobs"]["content"]
-    except (KeyError, IndexError, TypeError):
-        sys.exit(f"llama.cpp: {json.dumps(answer)[:300]}")
-    return [(s["id"], [(t["id"], t["logprob"]) for t in s["top_logprobs"]]) for s in steps]
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback, whatever the environment says
+    with direct.open(request, timeout=600) as reply:
+        answer = json.load(reply)
+    steps = []
+    # A token that ends inside a character has no entry among the probabilities: compared up to there.
+    for token, step in zip(answer["tokens"], answer["completion_probabilities"]):
+        if token != step["id"]:
+            break
+        steps.append((token, [(t["id"], t["logprob"]) for t in step["top_logprobs"]]))
+    return steps
 
 
 def divergence(p, q):
@@ -141,7 +149,7 @@ def divergence(p, q):
 def prompts_of(glim, model, synth):
     if synth:
         r = random.Random(7)
-        return [[154822, 154824, 154827] + [r.randrange(154880 - 60 - ENDS) for _ in range(n)] for n in (5, 17, 40, 90)]
+        return [[154822, 154824, 154827] + [r.randrange(154880 - 60 - ENDS) for _ in range(n)] for n in (5, 17, 40, 90, 11, 60)]
     out = []
     for text in DEMO_PROMPTS:
         rendered = glim.run(["template", "-m", model], json.dumps({"messages": [{"role": "user", "content": text}]}))
@@ -152,11 +160,14 @@ def prompts_of(glim, model, synth):
 def compare(glim, name, model, n, threads, extra):
     synth, kv, kl_bound, lead_bound = CASES[name]
     prompts = prompts_of(glim, model, synth)
-    each = -(-n // len(prompts))
     began = time.time()
     server = llama_server(model, kv, threads)
     load = time.time() - began
-    runs = [(ids, llama_continue(server, ids, each)) for ids in prompts]
+    runs, left = [], n
+    for ids in prompts:
+        if left > 0:
+            runs.append((ids, llama_continue(server, ids, min(left, EACH))))
+            left -= len(runs[-1][1])
     del server
     kls, differ, same = [], [], True
     for ids, steps in runs:
