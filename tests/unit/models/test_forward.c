@@ -407,8 +407,8 @@ static void test_prediction(void **state)
             toy_init(&s);
             s.nextn = true;
             s.n_dense = dense ? s.n_layer : 1;
-            s.n_ff = 32; /* narrower than the experts of a token */
-            s.n_used = 4;
+            s.n_ff_expert = 256; /* the experts of a token need more than all else */
+            s.n_used = 8;
             toy_types(&s, GLIM_Q8_0);
             toy_write(&s, tmp.path, "nextn", path);
             for (size_t i = 0; i < GLIM_COUNT(chunks); i++) {
