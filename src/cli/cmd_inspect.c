@@ -328,6 +328,8 @@ int glim_cmd_inspect(glim_cli *c)
         print_file(f);
         if (!plan_rc) print_plan(&plan, kv);
     }
+    const glim_err lost = glim_modelfile_check_all(f, &e); /* what was shown may be wrong */
+    if (lost) rc = lost;
     glim_modelfile_close(f);
     return rc || plan_rc ? glim_cli_fail(c, &e) : 0;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * cmd_synth.c - glim synth: a model file with real shapes and random weights. */
-#include <signal.h>
 
 #include "cli/cli_priv.h"
 
@@ -33,7 +32,6 @@ int glim_cmd_synth(glim_cli *c)
     if (!rc)
         rc = glim_cli_model_path(c, &o.vocab, &e); /* the bundled one: this command has no -m */
     if (!rc) {
-        signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is to be an error, not the end */
         glim_cli_catch_interrupt();
         glim_progress_begin(&progress);
         o.progress = show_writing;

@@ -3,6 +3,7 @@
  * Not here: the options (opts.c, base/config.def), what commands do (cmd_*.c).
  * Fails:  with one line on standard error and the exit status of include/glim/err.def. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 
 #include "cli/cli_priv.h"
@@ -18,6 +19,14 @@ static int flush_output(const glim_cli *c, int status)
     (void)!glim_fail(&e, GLIM_E_IO, "standard output: %s",
                      errno ? strerror(errno) : "writing failed");
     return glim_cli_fail(c, &e);
+}
+
+/* Whoever starts a program can close its standard files; the next file opened would then take their
+ * place and get what is printed. Reading from what takes it here ends at once, writing fails. */
+static void hold_standard_files(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", O_RDONLY);
 }
 
 static int run_command(glim_cli *c, int n, char **args)
@@ -65,7 +74,9 @@ int main(int argc, char **argv)
 {
     glim_cli c = {0};
     glim_error e = {0};
+    hold_standard_files();
     glim_guard_maps();
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is to be an error, not the end */
     if (argc < 2) {
         glim_help_overview(stderr);
         return glim_err_exit(GLIM_E_USAGE);

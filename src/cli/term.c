@@ -4,6 +4,7 @@
  * Thread: main. */
 #include <errno.h>
 #include <langinfo.h>
+#include <limits.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -168,13 +169,31 @@ static void open_editor(glim_term *t, const char *path)
     history(t->history, &ev, H_SETUNIQUE, 1);
     el_set(t->el, EL_HIST, history, t->history);
     t->history_path = path;
-    if (path) history(t->history, &ev, H_LOAD, path);
+    if (path && glim_is_file(path)) /* reading a device might never end */
+        history(t->history, &ev, H_LOAD, path);
 }
 
 static void close_editor(glim_term *t)
 {
     if (t->el) el_end(t->el);
     if (t->history) history_end(t->history);
+}
+
+/* Beside the old file, then in its place: when the disk is full the old lines stay. What somebody
+ * made a link or a device is written to as it is. A failure is not worth disturbing a chat. */
+static void save_history(History *h, const char *path)
+{
+    char temp[PATH_MAX];
+    struct stat st;
+    HistEvent ev;
+    bool plain = lstat(path, &st) != 0 || S_ISREG(st.st_mode);
+    int n = snprintf(temp, sizeof temp, "%s.new-%ld", path, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof temp) return;
+    FILE *f = fopen(plain ? temp : path, "w");
+    if (!f) return;
+    bool ok = history(h, &ev, H_SAVE_FP, f) >= 0 && fflush(f) == 0 && !ferror(f);
+    if (fclose(f) != 0) ok = false;
+    if (plain && (!ok || rename(temp, path) != 0)) (void)unlink(temp);
 }
 
 static void remember(glim_term *t, const char *line)
@@ -185,7 +204,7 @@ static void remember(glim_term *t, const char *line)
     if (!t->history_path) return;
     /* Written after every line: a chat that is killed loses nothing. Only the owner may read it. */
     mode_t old = umask(077);
-    history(t->history, &ev, H_SAVE, t->history_path);
+    save_history(t->history, t->history_path);
     umask(old);
 }
 

@@ -93,6 +93,8 @@ static glim_err add_vocab(const glim_synth *s, const char *path, glim_gguf_write
         rc = put_vocab(&padded, first_special, a, w, e);
         if (jinja.n) glim_gguf_put_str(w, "tokenizer.chat_template", jinja);
     }
+    const glim_err lost = f ? glim_modelfile_check_all(f, e) : GLIM_OK;
+    if (lost) rc = lost;
     glim_modelfile_close(f);
     glim_arena_free(a);
     return rc;
