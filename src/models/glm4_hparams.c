@@ -288,6 +288,11 @@ glim_err glim_glm4_hparams_read(const glim_modelfile *f, glm4_hparams *hp, glim_
         if (!rc) rc = check_layer_types(f, hp, e);
         if (rc) return rc;
     }
+    const char *embedding = glim_modelfile_container(f) == GLIM_CONTAINER_GGUF
+                                ? "token_embd.weight"
+                                : "model.embed_tokens.weight";
+    const glim_tensor *t = glim_modelfile_find(f, glim_str_of(embedding));
+    if (!hp->n_vocab && t) hp->n_vocab = t->ne[1]; /* some converters leave vocab_size out */
     rc = choose_gating(f, hp, e);
     return rc ? rc : check_values(f, hp, e);
 }

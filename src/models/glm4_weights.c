@@ -222,11 +222,6 @@ glim_err glim_glm4_load(const glim_modelfile *f, const glim_load_opts *opts, gli
     glm4_hparams hp;
     glim_err rc = glim_glm4_hparams_read(f, &hp, e);
     if (rc) return rc;
-    bool gguf = glim_modelfile_container(f) == GLIM_CONTAINER_GGUF;
-    const glim_tensor *embed = glim_modelfile_find(f, gguf ? GLIM_STR("token_embd.weight")
-                                                           : GLIM_STR("model.embed_tokens.weight"));
-    if (!hp.n_vocab && embed) hp.n_vocab = embed->ne[1]; /* some converters leave vocab_size out */
-
     glim_arena *a = glim_arena_new(SIZE_MAX);
     glm4_model *m = a ? GLIM_ARENA_NEW0(a, glm4_model) : NULL;
     if (!m) {
