@@ -15,12 +15,14 @@ int glim_cmd_synth(glim_cli *c)
     glim_synth_opts o;
     glim_progress progress;
     /* In the order of the words in config.def. */
+    static const char *const archs[] = {"glm-4.7-flash", "glim-demo"};
     static const char *const types[] = {"q4_k_m", "q8_0", "bf16", "f32"};
     static const char *const mixes[] = {"llama", "unsloth"};
     const glim_opt_value *type = glim_cli_opt(c, GLIM_O_TYPE), *mix = glim_cli_opt(c, GLIM_O_MIX),
                          *v;
     const bool q4_k_m = type->i64 == 0;
     glim_synth_opts_init(&o);
+    o.arch = archs[glim_cli_opt(c, GLIM_O_ARCH)->i64];
     o.type = types[type->i64];
     if (q4_k_m) o.mix = mixes[mix->i64];
     if ((v = glim_cli_opt(c, GLIM_O_LAYERS))->set) o.n_layer = v->i64;

@@ -26,139 +26,188 @@ typedef enum role {
     ROLE_ROUTER,
     ROLE_BIAS,
     ROLE_MAT,
-    ROLE_OUT,  /* writes to the stream */
-    ROLE_DOWN, /* so do these, and mixes give them more bits */
-    ROLE_KV_A,
-    ROLE_K_B,
-    ROLE_V_B
+    ROLE_OUT,   /* writes to the stream */
+    ROLE_DOWN,  /* so do these, and mixes give them more bits */
+    ROLE_LATENT /* what makes the cached latent and what unfolds it */
 } role;
 
 typedef enum place { PLACE_ALL, PLACE_DENSE, PLACE_MOE, PLACE_ONCE } place;
+
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+typedef enum dim {
+    DIM_NONE,
+    DIM_EMBD,
+    DIM_FF,
+    DIM_FF_EXPERT,
+    DIM_EXPERT,
+    DIM_HEAD,
+    DIM_NOPE,
+    DIM_ROT,
+    DIM_V,
+    DIM_Q_RANK,
+    DIM_KV_RANK,
+    DIM_VOCAB,
+    DIM_COUNT,
+    DIM_Q = DIM_COUNT, /* products and sums of the above: all heads' queries, ... */
+    DIM_KV,
+    DIM_ATTN
+} dim;
+
+typedef struct shape {
+    const char *name, *label; /* label: general.size_label of the whole model */
+    int64_t n_layer, n_dense, n_used, n_ctx, first_special;
+    double rope_base;
+    int64_t dim[DIM_COUNT];
+} shape;
+
+static const shape shapes[] = {
+    {"glm-4.7-flash",
+     "64x2.6B",
+     47,
+     1,
+     4,
+     202752,
+     154820,
+     1e6,
+     {[DIM_EMBD] = 2048,
+      [DIM_FF] = 10240,
+      [DIM_FF_EXPERT] = 1536,
+      [DIM_EXPERT] = 64,
+      [DIM_HEAD] = 20,
+      [DIM_NOPE] = 192,
+      [DIM_ROT] = 64,
+      [DIM_V] = 256,
+      [DIM_Q_RANK] = 768,
+      [DIM_KV_RANK] = 512,
+      [DIM_VOCAB] = 154880}},
+    /* The bundled model's: small enough to try things with. */
+    {"glim-demo",
+     "8x2.0M",
+     6,
+     1,
+     2,
+     4096,
+     5084,
+     1e4,
+     {[DIM_EMBD] = 256,
+      [DIM_FF] = 768,
+      [DIM_FF_EXPERT] = 256,
+      [DIM_EXPERT] = 8,
+      [DIM_HEAD] = 4,
+      [DIM_NOPE] = 32,
+      [DIM_ROT] = 32,
+      [DIM_V] = 64,
+      [DIM_Q_RANK] = 256,
+      [DIM_KV_RANK] = 128,
+      [DIM_VOCAB] = 5120}},
+};
+
+static int64_t size_of(const shape *s, dim d)
+{
+    switch (d) {
+    case DIM_NONE:
+        return 1;
+    case DIM_Q:
+        return s->dim[DIM_HEAD] * (s->dim[DIM_NOPE] + s->dim[DIM_ROT]);
+    case DIM_KV:
+        return s->dim[DIM_KV_RANK] + s->dim[DIM_ROT];
+    case DIM_ATTN:
+        return s->dim[DIM_HEAD] * s->dim[DIM_V];
+    default:
+        return s->dim[d];
+    }
+}
 
 typedef struct weight_row {
     const char *name; /* behind "blk.<n>." unless there is only one */
     place where;
     role role;
-    int64_t ne[3]; /* 0: no such dimension */
-    float gain;    /* of the spread */
+    dim ne[3];
+    float gain; /* of the spread */
 } weight_row;
 
-typedef struct shape {
-    const char *name, *label; /* label: general.size_label of the whole model */
-    int64_t n_layer, n_dense, n_embd, n_expert, n_used, n_vocab, first_special;
-    const weight_row *rows;
-    size_t n_row;
-    void (*put_keys)(glim_gguf_writer *w);
-} shape;
-
-/* ---- GLM-4.7-Flash --------------------------------------------------------------------------- */
-
-enum {
-    FLASH_EMBD = 2048,
-    FLASH_FF = 10240,
-    FLASH_FF_EXPERT = 1536,
-    FLASH_EXPERT = 64,
-    FLASH_HEAD = 20,
-    FLASH_NOPE = 192,
-    FLASH_ROT = 64,
-    FLASH_V = 256,
-    FLASH_Q_RANK = 768,
-    FLASH_KV_RANK = 512,
-    FLASH_VOCAB = 154880
+static const weight_row weights[] = {
+    {"token_embd.weight", PLACE_ONCE, ROLE_EMBED, {DIM_EMBD, DIM_VOCAB}, 1},
+    {"attn_norm.weight", PLACE_ALL, ROLE_NORM, {DIM_EMBD}, 0.1f},
+    {"attn_q_a.weight", PLACE_ALL, ROLE_MAT, {DIM_EMBD, DIM_Q_RANK}, 1},
+    {"attn_q_a_norm.weight", PLACE_ALL, ROLE_NORM, {DIM_Q_RANK}, 0.1f},
+    {"attn_q_b.weight", PLACE_ALL, ROLE_MAT, {DIM_Q_RANK, DIM_Q}, 1},
+    {"attn_kv_a_mqa.weight", PLACE_ALL, ROLE_LATENT, {DIM_EMBD, DIM_KV}, 1},
+    {"attn_kv_a_norm.weight", PLACE_ALL, ROLE_NORM, {DIM_KV_RANK}, 0.1f},
+    {"attn_k_b.weight", PLACE_ALL, ROLE_LATENT, {DIM_NOPE, DIM_KV_RANK, DIM_HEAD}, 1},
+    {"attn_v_b.weight", PLACE_ALL, ROLE_LATENT, {DIM_KV_RANK, DIM_V, DIM_HEAD}, 1},
+    {"attn_output.weight", PLACE_ALL, ROLE_OUT, {DIM_ATTN, DIM_EMBD}, 1.5f},
+    {"ffn_norm.weight", PLACE_ALL, ROLE_NORM, {DIM_EMBD}, 0.1f},
+    {"ffn_gate.weight", PLACE_DENSE, ROLE_MAT, {DIM_EMBD, DIM_FF}, 1},
+    {"ffn_up.weight", PLACE_DENSE, ROLE_MAT, {DIM_EMBD, DIM_FF}, 1},
+    {"ffn_down.weight", PLACE_DENSE, ROLE_DOWN, {DIM_FF, DIM_EMBD}, 1.5f},
+    {"ffn_gate_inp.weight", PLACE_MOE, ROLE_ROUTER, {DIM_EMBD, DIM_EXPERT}, 1},
+    {"exp_probs_b.bias", PLACE_MOE, ROLE_BIAS, {DIM_EXPERT}, 0.015f},
+    {"ffn_gate_exps.weight", PLACE_MOE, ROLE_MAT, {DIM_EMBD, DIM_FF_EXPERT, DIM_EXPERT}, 1},
+    {"ffn_up_exps.weight", PLACE_MOE, ROLE_MAT, {DIM_EMBD, DIM_FF_EXPERT, DIM_EXPERT}, 1},
+    {"ffn_down_exps.weight", PLACE_MOE, ROLE_DOWN, {DIM_FF_EXPERT, DIM_EMBD, DIM_EXPERT}, 1.5f},
+    {"ffn_gate_shexp.weight", PLACE_MOE, ROLE_MAT, {DIM_EMBD, DIM_FF_EXPERT}, 1},
+    {"ffn_up_shexp.weight", PLACE_MOE, ROLE_MAT, {DIM_EMBD, DIM_FF_EXPERT}, 1},
+    {"ffn_down_shexp.weight", PLACE_MOE, ROLE_DOWN, {DIM_FF_EXPERT, DIM_EMBD}, 1.5f},
+    {"output_norm.weight", PLACE_ONCE, ROLE_NORM, {DIM_EMBD}, 0.1f},
+    {"output.weight", PLACE_ONCE, ROLE_HEAD, {DIM_EMBD, DIM_VOCAB}, 3},
 };
 
-static const weight_row flash_rows[] = {
-    {"token_embd.weight", PLACE_ONCE, ROLE_EMBED, {FLASH_EMBD, FLASH_VOCAB}, 1},
-    {"attn_norm.weight", PLACE_ALL, ROLE_NORM, {FLASH_EMBD}, 0.1f},
-    {"attn_q_a.weight", PLACE_ALL, ROLE_MAT, {FLASH_EMBD, FLASH_Q_RANK}, 1},
-    {"attn_q_a_norm.weight", PLACE_ALL, ROLE_NORM, {FLASH_Q_RANK}, 0.1f},
-    {"attn_q_b.weight",
-     PLACE_ALL,
-     ROLE_MAT,
-     {FLASH_Q_RANK, FLASH_HEAD *(FLASH_NOPE + FLASH_ROT)},
-     1},
-    {"attn_kv_a_mqa.weight", PLACE_ALL, ROLE_KV_A, {FLASH_EMBD, FLASH_KV_RANK + FLASH_ROT}, 1},
-    {"attn_kv_a_norm.weight", PLACE_ALL, ROLE_NORM, {FLASH_KV_RANK}, 0.1f},
-    {"attn_k_b.weight", PLACE_ALL, ROLE_K_B, {FLASH_NOPE, FLASH_KV_RANK, FLASH_HEAD}, 1},
-    {"attn_v_b.weight", PLACE_ALL, ROLE_V_B, {FLASH_KV_RANK, FLASH_V, FLASH_HEAD}, 1},
-    {"attn_output.weight", PLACE_ALL, ROLE_OUT, {FLASH_HEAD * FLASH_V, FLASH_EMBD}, 1.5f},
-    {"ffn_norm.weight", PLACE_ALL, ROLE_NORM, {FLASH_EMBD}, 0.1f},
-    {"ffn_gate.weight", PLACE_DENSE, ROLE_MAT, {FLASH_EMBD, FLASH_FF}, 1},
-    {"ffn_up.weight", PLACE_DENSE, ROLE_MAT, {FLASH_EMBD, FLASH_FF}, 1},
-    {"ffn_down.weight", PLACE_DENSE, ROLE_DOWN, {FLASH_FF, FLASH_EMBD}, 1.5f},
-    {"ffn_gate_inp.weight", PLACE_MOE, ROLE_ROUTER, {FLASH_EMBD, FLASH_EXPERT}, 1},
-    {"exp_probs_b.bias", PLACE_MOE, ROLE_BIAS, {FLASH_EXPERT}, 0.015f},
-    {"ffn_gate_exps.weight", PLACE_MOE, ROLE_MAT, {FLASH_EMBD, FLASH_FF_EXPERT, FLASH_EXPERT}, 1},
-    {"ffn_up_exps.weight", PLACE_MOE, ROLE_MAT, {FLASH_EMBD, FLASH_FF_EXPERT, FLASH_EXPERT}, 1},
-    {"ffn_down_exps.weight",
-     PLACE_MOE,
-     ROLE_DOWN,
-     {FLASH_FF_EXPERT, FLASH_EMBD, FLASH_EXPERT},
-     1.5f},
-    {"ffn_gate_shexp.weight", PLACE_MOE, ROLE_MAT, {FLASH_EMBD, FLASH_FF_EXPERT}, 1},
-    {"ffn_up_shexp.weight", PLACE_MOE, ROLE_MAT, {FLASH_EMBD, FLASH_FF_EXPERT}, 1},
-    {"ffn_down_shexp.weight", PLACE_MOE, ROLE_DOWN, {FLASH_FF_EXPERT, FLASH_EMBD}, 1.5f},
-    {"output_norm.weight", PLACE_ONCE, ROLE_NORM, {FLASH_EMBD}, 0.1f},
-    {"output.weight", PLACE_ONCE, ROLE_HEAD, {FLASH_EMBD, FLASH_VOCAB}, 3},
-};
-
-static void put_flash_keys(glim_gguf_writer *w)
+static void put_shape(const shape *s, glim_gguf_writer *w)
 {
-    static const struct {
+    const struct {
         const char *key;
-        uint32_t v;
+        int64_t v;
     } keys[] = {
-        {"deepseek2.context_length", 202752},
-        {"deepseek2.embedding_length", FLASH_EMBD},
-        {"deepseek2.feed_forward_length", FLASH_FF},
-        {"deepseek2.attention.head_count", FLASH_HEAD},
-        {"deepseek2.attention.head_count_kv", 1}, /* all heads share the latent */
-        {"deepseek2.attention.q_lora_rank", FLASH_Q_RANK},
-        {"deepseek2.attention.kv_lora_rank", FLASH_KV_RANK},
-        {"deepseek2.attention.key_length", FLASH_KV_RANK + FLASH_ROT},
-        {"deepseek2.attention.value_length", FLASH_KV_RANK},
-        {"deepseek2.attention.key_length_mla", FLASH_NOPE + FLASH_ROT},
-        {"deepseek2.attention.value_length_mla", FLASH_V},
-        {"deepseek2.rope.dimension_count", FLASH_ROT},
-        {"deepseek2.leading_dense_block_count", 1},
-        {"deepseek2.expert_count", FLASH_EXPERT},
-        {"deepseek2.expert_used_count", 4},
-        {"deepseek2.expert_shared_count", 1},
-        {"deepseek2.expert_group_count", 1},
-        {"deepseek2.expert_group_used_count", 1},
-        {"deepseek2.expert_feed_forward_length", FLASH_FF_EXPERT},
-        {"deepseek2.expert_gating_func", GLIM_GATING_SIGMOID},
-        {"deepseek2.vocab_size", FLASH_VOCAB},
+        {"context_length", s->n_ctx},
+        {"embedding_length", s->dim[DIM_EMBD]},
+        {"feed_forward_length", s->dim[DIM_FF]},
+        {"attention.head_count", s->dim[DIM_HEAD]},
+        {"attention.head_count_kv", 1}, /* all heads share the latent */
+        {"attention.q_lora_rank", s->dim[DIM_Q_RANK]},
+        {"attention.kv_lora_rank", s->dim[DIM_KV_RANK]},
+        {"attention.key_length", size_of(s, DIM_KV)}, /* of a cached row */
+        {"attention.value_length", s->dim[DIM_KV_RANK]},
+        {"attention.key_length_mla", s->dim[DIM_NOPE] + s->dim[DIM_ROT]},
+        {"attention.value_length_mla", s->dim[DIM_V]},
+        {"rope.dimension_count", s->dim[DIM_ROT]},
+        {"leading_dense_block_count", s->n_dense},
+        {"expert_count", s->dim[DIM_EXPERT]},
+        {"expert_used_count", s->n_used},
+        {"expert_shared_count", 1},
+        {"expert_group_count", 1},
+        {"expert_group_used_count", 1},
+        {"expert_feed_forward_length", s->dim[DIM_FF_EXPERT]},
+        {"expert_gating_func", GLIM_GATING_SIGMOID},
+        {"vocab_size", s->dim[DIM_VOCAB]},
     };
-    for (size_t i = 0; i < GLIM_COUNT(keys); i++)
-        glim_gguf_put_u32(w, keys[i].key, keys[i].v);
+    char key[64];
+    for (size_t i = 0; i < GLIM_COUNT(keys); i++) {
+        snprintf(key, sizeof key, "deepseek2.%s", keys[i].key);
+        glim_gguf_put_u32(w, key, (uint32_t)keys[i].v);
+    }
     glim_gguf_put_f32(w, "deepseek2.attention.layer_norm_rms_epsilon", 1e-5f);
-    glim_gguf_put_f32(w, "deepseek2.rope.freq_base", 1e6f);
+    glim_gguf_put_f32(w, "deepseek2.rope.freq_base", (float)s->rope_base);
     glim_gguf_put_f32(w, "deepseek2.expert_weights_scale", 1.8f);
     glim_gguf_put_bool(w, "deepseek2.expert_weights_norm", true);
 }
-
-static const shape shapes[] = {
-    {"glm-4.7-flash", "64x2.6B", 47, 1, FLASH_EMBD, FLASH_EXPERT, 4, FLASH_VOCAB, 154820,
-     flash_rows, GLIM_COUNT(flash_rows), put_flash_keys},
-};
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
 typedef struct mix_row {
     const char *type, *mix;
     uint32_t file_type; /* general.file_type */
-    glim_type base, head, down, kv_a, k_b, v_b;
+    glim_type base, head, down, latent;
 } mix_row;
 
 /* The first row of a type is what stands for it when no mix is named. */
 static const mix_row mixes[] = {
-    {"f32", "llama", 0, GLIM_F32, GLIM_F32, GLIM_F32, GLIM_F32, GLIM_F32, GLIM_F32},
-    {"bf16", "llama", 32, GLIM_BF16, GLIM_BF16, GLIM_BF16, GLIM_BF16, GLIM_BF16, GLIM_BF16},
-    {"q8_0", "llama", 7, GLIM_Q8_0, GLIM_Q8_0, GLIM_Q8_0, GLIM_Q8_0, GLIM_Q8_0, GLIM_Q8_0},
-    /* Rows of k_b have 192 elements: no type of 256 fits. */
-    {"q4_k_m", "llama", 15, GLIM_Q4_K, GLIM_Q6_K, GLIM_Q6_K, GLIM_Q4_K, GLIM_Q5_0, GLIM_Q4_K},
-    {"q4_k_m", "unsloth", 15, GLIM_Q4_K, GLIM_Q6_K, GLIM_Q6_K, GLIM_Q8_0, GLIM_Q8_0, GLIM_Q8_0},
+    {"f32", "llama", 0, GLIM_F32, GLIM_F32, GLIM_F32, GLIM_F32},
+    {"bf16", "llama", 32, GLIM_BF16, GLIM_BF16, GLIM_BF16, GLIM_BF16},
+    {"q8_0", "llama", 7, GLIM_Q8_0, GLIM_Q8_0, GLIM_Q8_0, GLIM_Q8_0},
+    {"q4_k_m", "llama", 15, GLIM_Q4_K, GLIM_Q6_K, GLIM_Q6_K, GLIM_Q4_K},
+    {"q4_k_m", "unsloth", 15, GLIM_Q4_K, GLIM_Q6_K, GLIM_Q6_K, GLIM_Q8_0},
 };
 
 /* Layers whose down projections get more bits: the first and last eighth, and every third between. */
@@ -167,7 +216,7 @@ static bool more_bits(int64_t i, int64_t n)
     return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
 }
 
-static glim_type type_of(const mix_row *m, role r, int64_t i_layer, int64_t n_layer)
+static glim_type wanted(const mix_row *m, role r, int64_t i_layer, int64_t n_layer)
 {
     switch (r) {
     case ROLE_NORM:
@@ -178,15 +227,18 @@ static glim_type type_of(const mix_row *m, role r, int64_t i_layer, int64_t n_la
         return m->head;
     case ROLE_DOWN:
         return more_bits(i_layer, n_layer) ? m->down : m->base;
-    case ROLE_KV_A:
-        return m->kv_a;
-    case ROLE_K_B:
-        return m->k_b;
-    case ROLE_V_B:
-        return m->v_b;
+    case ROLE_LATENT:
+        return m->latent;
     default:
         return m->base;
     }
+}
+
+/* Rows that are no multiple of 256 get the type of 32 next above, as in llama.cpp's files. */
+static glim_type fitting(glim_type t, int64_t n_col)
+{
+    if (n_col % glim_type_get(t)->n_block == 0) return t;
+    return t == GLIM_Q4_K ? GLIM_Q5_0 : GLIM_Q8_0;
 }
 
 /* ---- the plan -------------------------------------------------------------------------------- */
@@ -218,16 +270,14 @@ static uint64_t seed_of(uint64_t seed, const char *name)
 static void add_tensor(glim_synth *s, const weight_row *r, int64_t i_layer)
 {
     glim_synth_tensor *t = &s->tensors[s->n_tensor++];
-    *t =
-        (glim_synth_tensor){.type = type_of(s->mix, r->role, i_layer, s->n_layer), .role = r->role};
+    *t = (glim_synth_tensor){.role = r->role, .ne = {1, 1, 1, 1}};
     if (r->where == PLACE_ONCE)
         snprintf(t->name, sizeof t->name, "%s", r->name);
     else
         snprintf(t->name, sizeof t->name, "blk.%lld.%s", (long long)i_layer, r->name);
-    for (int i = 0; i < 4; i++) {
-        t->ne[i] = i < 3 && r->ne[i] ? r->ne[i] : 1;
-        if (i < 3 && r->ne[i]) t->n_dim = i + 1;
-    }
+    for (int i = 0; i < 3 && r->ne[i] != DIM_NONE; i++, t->n_dim++)
+        t->ne[i] = size_of(s->shape, r->ne[i]);
+    t->type = fitting(wanted(s->mix, r->role, i_layer, s->n_layer), t->ne[0]);
     double gain = (double)r->gain;
     if (r->role == ROLE_OUT || r->role == ROLE_DOWN) gain /= sqrt((double)s->n_layer);
     if (t->n_dim > 1 && r->role != ROLE_EMBED) gain /= sqrt((double)t->ne[0]);
@@ -235,11 +285,12 @@ static void add_tensor(glim_synth *s, const weight_row *r, int64_t i_layer)
     t->seed = seed_of(s->seed, t->name);
 }
 
+/* The weights of one layer; or of PLACE_ONCE, those before or behind the layers. */
 static void add_place(glim_synth *s, place where, bool behind, int64_t i_layer)
 {
     bool seen_layer = false;
-    for (size_t i = 0; i < s->shape->n_row; i++) {
-        const weight_row *r = &s->shape->rows[i];
+    for (size_t i = 0; i < GLIM_COUNT(weights); i++) {
+        const weight_row *r = &weights[i];
         seen_layer |= r->where != PLACE_ONCE;
         if (where == PLACE_ONCE ? r->where == where && seen_layer == behind
                                 : r->where == where || r->where == PLACE_ALL)
@@ -253,8 +304,8 @@ static glim_err choose(glim_synth *s, const glim_synth_spec *spec, glim_error *e
         if (glim_str_ieq(glim_str_of(shapes[i].name), glim_str_of(spec->arch)))
             s->shape = &shapes[i];
     if (!s->shape)
-        return glim_fail(e, GLIM_E_UNSUPPORTED, "no shapes of %s are known; of %s they are",
-                         GLIM_QUOTE(glim_str_of(spec->arch)), shapes[0].name);
+        return glim_fail(e, GLIM_E_UNSUPPORTED, "no shapes of %s are known; of %s and %s they are",
+                         GLIM_QUOTE(glim_str_of(spec->arch)), shapes[0].name, shapes[1].name);
     bool type = false;
     for (size_t i = 0; i < GLIM_COUNT(mixes) && !s->mix; i++) {
         if (!glim_str_ieq(glim_str_of(mixes[i].type), glim_str_of(spec->type))) continue;
@@ -284,7 +335,7 @@ glim_err glim_synth_new(const glim_synth_spec *spec, glim_synth **out, glim_erro
     glim_err rc = choose(s, spec, e);
     if (!rc) {
         s->tensors =
-            glim_alloc_array(s->shape->n_row * (size_t)(s->n_layer + 1), sizeof *s->tensors);
+            glim_alloc_array(GLIM_COUNT(weights) * (size_t)(s->n_layer + 1), sizeof *s->tensors);
         if (!s->tensors) rc = glim_fail(e, GLIM_E_NOMEM, "no memory for the plan of a model");
     }
     if (rc) {
@@ -318,7 +369,7 @@ const glim_synth_tensor *glim_synth_tensor_at(const glim_synth *s, size_t i)
 
 void glim_synth_vocab(const glim_synth *s, size_t *n_vocab, size_t *first_special)
 {
-    *n_vocab = (size_t)s->shape->n_vocab;
+    *n_vocab = (size_t)s->shape->dim[DIM_VOCAB];
     *first_special = (size_t)s->shape->first_special;
 }
 
@@ -335,7 +386,7 @@ void glim_synth_put_keys(const glim_synth *s, glim_gguf_writer *w)
     glim_gguf_put_u32(w, "general.quantization_version", 2);
     glim_gguf_put_u32(w, "general.file_type", s->mix->file_type);
     glim_gguf_put_u32(w, "deepseek2.block_count", (uint32_t)s->n_layer);
-    s->shape->put_keys(w);
+    put_shape(s->shape, w);
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
