@@ -18,6 +18,7 @@ typedef struct glim_bench_result {
     double *ns, *ts;     /* [n_rep] time of a run, tokens a second; all streams together */
     double step_bytes;   /* mean bytes of weights and cache a generated token reads; prompts: 0 */
     double read_bytes_s; /* bandwidth measured beside it; 0: not */
+    double wait_share;   /* of the test that threads waited for a processor; NaN: unknown */
     uint64_t peak_rss;   /* of the process so far, bytes */
     char test_time[32];  /* UTC, when the test began */
 } glim_bench_result;

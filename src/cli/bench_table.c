@@ -96,6 +96,7 @@ static size_t make_cells(const glim_bench_model *m, const glim_bench_result *r, 
     PUT("gen_bytes_s", REAL, real, gen_bytes_s(r));
     PUT("read_bytes_s", REAL, real, r->read_bytes_s > 0 ? r->read_bytes_s : NAN);
     PUT("read_share", REAL, real, read_share(r));
+    PUT("wait_share", REAL, real, r->wait_share);
     PUT("peak_rss", WHOLE, whole, (int64_t)r->peak_rss);
 #undef PUT
     return n;

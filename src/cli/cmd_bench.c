@@ -5,7 +5,9 @@
  * experts spreads over its experts. Nothing is sampled. The text before a test (its depth) is
  * computed once and kept: a run takes back only what it added.
  * Not here: the tables (bench_table.c), what measures the machine (engine). */
+#include <dirent.h>
 #include <inttypes.h>
+#include <math.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -37,6 +39,7 @@ typedef struct bench {
     uint64_t peak_rss; /* before the last reset of the system's own record */
     bool can_reset;
     double read_bytes_s; /* the last figure */
+    double disturbed;    /* largest wait_share that is worth a word */
 } bench;
 
 /* ---- what to measure ------------------------------------------------------------------------- */
@@ -148,6 +151,29 @@ static bool reset_peak(void)
 static uint64_t peak_rss(const bench *b)
 {
     return GLIM_MAX(b->peak_rss, system_peak());
+}
+
+/* Time that the threads of this process were ready and had no processor, since they began (Linux;
+ * false elsewhere). What a virtual machine's host takes is not in it. */
+static bool waited_ns(uint64_t *out)
+{
+    uint64_t sum = 0;
+    bool any = false;
+    DIR *d = opendir("/proc/self/task");
+    for (const struct dirent *x; d && (x = readdir(d));) {
+        char path[300], line[128];
+        unsigned long long ran, waited;
+        snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", x->d_name);
+        FILE *f = x->d_name[0] == '.' ? NULL : fopen(path, "r");
+        if (f && fgets(line, sizeof line, f) && sscanf(line, "%llu %llu", &ran, &waited) == 2) {
+            sum += waited;
+            any = true;
+        }
+        if (f) fclose(f);
+    }
+    if (d) closedir(d);
+    *out = sum;
+    return any;
 }
 
 /* ---- the machine ----------------------------------------------------------------------------- */
@@ -316,7 +342,13 @@ static glim_err run_test(bench *b, const glim_bench_test *t, glim_error *e)
     bool beside = t->n_gen && b->can_reset;
     if (!rc && beside) rc = measure_read(b, info->n_thread, e);
     double read_before = b->read_bytes_s;
+    uint64_t waited = 0, waited_after = 0, t0 = glim_now_ns();
+    bool known = waited_ns(&waited);
     if (!rc) rc = time_runs(b, t, &r, e);
+    known = known && waited_ns(&waited_after) && waited_after >= waited;
+    r.wait_share = !known ? NAN
+                          : (double)(waited_after - waited) /
+                                ((double)GLIM_MAX(glim_now_ns() - t0, 1) * info->n_thread);
     if (!rc && beside) rc = measure_read(b, info->n_thread, e);
     if (!rc && t->n_gen) {
         /* Token i of a run looks back on depth + i and itself. */
@@ -326,6 +358,7 @@ static glim_err run_test(bench *b, const glim_bench_test *t, glim_error *e)
     }
     r.peak_rss = peak_rss(b);
     if (!rc) rc = glim_bench_row(&b->table, &b->about, &r, e);
+    if (!rc && r.wait_share > 0.05) b->disturbed = GLIM_MAX(b->disturbed, r.wait_share);
     glim_free(r.ns);
     glim_free(r.ts);
     return rc;
@@ -415,6 +448,11 @@ static glim_err bench_all(bench *b, glim_error *e)
     if (rc) return rc;
     if (n.n_test) rc = run_tests(b, &n, e);
     glim_bench_end(&b->table, b->about.info ? &b->about : NULL);
+    if (b->disturbed > 0)
+        glim_cli_say(b->c,
+                     "other programs were running: the threads waited up to %.0f %% of a test for "
+                     "a processor, so the figures are too low",
+                     100 * b->disturbed);
     return rc;
 }
 
