@@ -381,16 +381,16 @@ static void test_answer_reserve(void **state)
     greedy(&o);
     o.biases = &never_close;
     o.n_bias = 1;
-    o.n_max = 600;
+    o.n_max = 512;
     o.ignore_eos = true; /* and so no loop stop: this model thinks until it is stopped */
     const glim_answer *a = ask(s, &chat, &o, &w);
-    assert_int_equal(a->usage.n_completion, 600);
-    assert_int_equal(a->usage.n_reasoning, 600 - 150 + 1); /* a quarter is left for the answer */
+    assert_int_equal(a->usage.n_completion, 512);
+    assert_int_equal(a->usage.n_reasoning, 512 - 128 + 1); /* a quarter is left for the answer */
     assert_true(a->content.n > 0);
     assert_int_equal(a->reason, GLIM_STOP_LENGTH);
-    o.n_max = 511; /* below 512 the limit is the caller's own affair */
+    o.n_max = 100; /* below 512 the limit is the caller's own affair */
     a = ask(s, &chat, &o, &w);
-    assert_int_equal(a->usage.n_reasoning, 511);
+    assert_int_equal(a->usage.n_reasoning, 100);
     assert_int_equal(a->content.n, 0);
     glim_collector_free(w.c);
     glim_session_free(s);
@@ -409,7 +409,7 @@ static void test_loop_stop(void **state)
     greedy(&o);
     o.biases = &only;
     o.n_bias = 1;
-    o.n_max = 400;
+    o.n_max = 270;
     const glim_answer *a = ask(s, &chat, &o, &w);
     assert_int_equal(a->reason, GLIM_STOP_LOOP);
     assert_int_equal(a->usage.n_completion, 256);
