@@ -11,9 +11,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #define SPIN_NS 50000
+#define SPINS_BEFORE_YIELD 2000 /* some 50 us of pauses */
 
 struct glim_pool {
     int n_thread;
@@ -174,6 +176,9 @@ void glim_pool_run(glim_pool *p, int64_t n_item, int64_t grain, glim_pool_fn fn,
     atomic_store_explicit(&p->n_busy, p->n_started, memory_order_relaxed);
     publish(p);
     take_pieces(p, 0);
-    while (atomic_load_explicit(&p->n_busy, memory_order_acquire) != 0)
+    /* On a crowded machine the worker that is waited for may need this very core. */
+    for (int spins = 0; atomic_load_explicit(&p->n_busy, memory_order_acquire) != 0; spins++) {
         relax();
+        if (spins > SPINS_BEFORE_YIELD) sched_yield();
+    }
 }
