@@ -116,6 +116,43 @@ static glim_err use(glim_session *s, call c, glim_error *e)
                     : glim_generate(s, &chat, &o, ignore_event, NULL, e);
 }
 
+/* Logits are made some rows at a time: what is cut between two lots is not used for the second. */
+typedef struct row_count {
+    const char *path;
+    int n;
+} row_count;
+
+static bool cut_at_first(void *user, int64_t pos, const float *logits, size_t n_vocab)
+{
+    row_count *x = user;
+    (void)pos;
+    (void)logits;
+    (void)n_vocab;
+    if (!x->n++) cut(x->path, 4096);
+    return true;
+}
+
+static void test_between_rows(void **state)
+{
+    (void)state;
+    guard_again();
+    char path[400];
+    int32_t many[3 * GLIM_HEAD_ROWS];
+    glim_error e = {0};
+    copy_file(TINY_GGUF, "model.gguf", path);
+    glim_model *m = tiny_open(path, 2);
+    glim_session *s = tiny_session(m);
+    for (size_t i = 0; i < GLIM_COUNT(many); i++)
+        many[i] = (int32_t)i;
+    row_count x = {.path = path};
+    glim_err rc = glim_session_eval(s, many, GLIM_COUNT(many), true, cut_at_first, &x, &e);
+    check_lost("between rows", path, rc, &e, 4096);
+    assert_int_equal(x.n, GLIM_HEAD_ROWS);
+    assert_int_equal(glim_session_n_token(s), 0);
+    glim_session_free(s);
+    glim_model_close(m);
+}
+
 static void between_steps(size_t n_left, bool behind_last_page, int n_thread, call c)
 {
     char path[400];
@@ -209,10 +246,11 @@ static void test_within_steps(void **state)
 /* ---- while loading --------------------------------------------------------------------------- */
 
 /* Something is done to a file when the Nth allocation is asked for. */
+#define JUNK (SIZE_MAX - 1)
 typedef struct mishap {
     int64_t left;
     const char *path;
-    size_t n_left;   /* cut to that; SIZE_MAX: everything but the beginning is overwritten */
+    size_t n_left;   /* cut to that; JUNK and above: all but the beginning is overwritten */
     bool was_mapped; /* then */
     bool done;
 } mishap;
@@ -230,12 +268,15 @@ void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
     return __real_mmap(at, n, prot, flags, fd, offset);
 }
 
-static void overwrite(const char *path)
+/* With lengths that are beyond everything, or just beyond the file. */
+static void overwrite(const char *path, bool huge)
 {
+    static const char beyond[8] = {0, 0, 0x20, 0, 0, 0, 0, 0};
     char junk[4096];
     int fd = open(path, O_WRONLY);
     struct stat st;
-    memset(junk, 0xff, sizeof junk);
+    for (size_t i = 0; i < sizeof junk; i++)
+        junk[i] = huge ? (char)0xff : beyond[i % sizeof beyond];
     if (fd < 0 || fstat(fd, &st) != 0) fail_msg("%s", path);
     for (off_t at = 64; at < st.st_size; at += (off_t)sizeof junk)
         if (pwrite(fd, junk, (size_t)GLIM_MIN((off_t)sizeof junk, st.st_size - at), at) < 0)
@@ -250,8 +291,8 @@ static bool mishap_hook(void *user, size_t n)
     if (x->left-- == 0) {
         x->was_mapped = is_mapped;
         x->done = true;
-        if (x->n_left == SIZE_MAX)
-            overwrite(x->path);
+        if (x->n_left >= JUNK)
+            overwrite(x->path, x->n_left == JUNK);
         else
             cut(x->path, x->n_left);
     }
@@ -284,8 +325,7 @@ static void while_loading(const char *from, const char *name, const char *open_p
     for (; done; i++) {
         glim_error e = {0};
         size_t n = copy_file(from, name, path);
-        mishap x = {
-            .left = i, .path = path, .n_left = n_left == SIZE_MAX ? n_left : n * n_left / 100};
+        mishap x = {.left = i, .path = path, .n_left = n_left >= JUNK ? n_left : n * n_left / 100};
         watched = path;
         is_mapped = false;
         glim_alloc_set_hook(mishap_hook, &x);
@@ -295,8 +335,7 @@ static void while_loading(const char *from, const char *name, const char *open_p
         done = x.done;
         if (rc && !e.msg[0]) fail_msg("no message");
         if (!done && rc) fail_msg("%s: %s", path, e.msg);
-        if (n_left == SIZE_MAX)
-            continue; /* what comes of it is a matter of luck, but not a crash */
+        if (n_left >= JUNK) continue; /* what comes of it is a matter of luck, but not a crash */
         if (done && x.was_mapped) check_lost("while loading", path, rc, &e, x.n_left);
         /* Cut before it was opened: it is a damaged file then, unless nobody needs it. */
         if (done && rc == GLIM_OK) fail_msg("%s: cut to %zu and opened", path, x.n_left);
@@ -312,8 +351,10 @@ static void test_while_loading(void **state)
         while_loading(TINY_GGUF, "model.gguf", NULL, false, percent);
         while_loading(TINY_GGUF, "model.gguf", NULL, true, percent);
     }
-    while_loading(TINY_GGUF, "model.gguf", NULL, false, SIZE_MAX);
-    while_loading(TINY_GGUF, "model.gguf", NULL, true, SIZE_MAX);
+    for (size_t junk = JUNK; junk >= JUNK; junk++) {
+        while_loading(TINY_GGUF, "model.gguf", NULL, false, junk);
+        while_loading(TINY_GGUF, "model.gguf", NULL, true, junk);
+    }
 }
 
 static void test_while_loading_folder(void **state)
@@ -333,7 +374,7 @@ static void test_while_loading_folder(void **state)
         snprintf(from, sizeof from, "%s/%s", TINY_DIR, names[i]);
         for (size_t percent = 0; percent < 100; percent += 49)
             while_loading(from, names[i], tmp.path, false, percent);
-        while_loading(from, names[i], tmp.path, false, SIZE_MAX);
+        while_loading(from, names[i], tmp.path, false, JUNK);
         copy_file(from, names[i], path);
     }
 }
@@ -427,6 +468,32 @@ static void test_replaced(void **state)
     assert_int_equal(use(s, EVAL, &e), GLIM_OK);
     glim_session_free(s);
     glim_model_close(m);
+}
+
+/* ---- a page that was missing when it was read is missed for good ------------------------------ */
+
+static void test_touched(void **state)
+{
+    (void)state;
+    guard_again();
+    static char data[40000];
+    char path[400];
+    glim_filemap m;
+    glim_error e = {0};
+    memset(data, 7, sizeof data);
+    tmp_write(&tmp, "touched", data, sizeof data);
+    tmp_path(&tmp, "touched", path);
+    assert_int_equal(glim_filemap_open(&m, path, &e), GLIM_OK);
+    cut(path, 5000);
+    volatile const uint8_t *p = m.p;
+    assert_int_equal(p[20000], 0);
+    assert_int_equal(p[39999], 0); /* everything behind it came at once */
+    assert_int_equal(p[4000], 7);
+    tmp_write(&tmp, "touched", data, sizeof data); /* whole again, before anybody asked */
+    assert_int_equal(glim_filemap_check(&m, path, &e), GLIM_E_IO);
+    assert_int_equal(e.offset, 20000);
+    if (!strstr(e.msg, path) || !strstr(e.msg, "byte 20000")) fail_msg("%s", e.msg);
+    glim_filemap_close(&m);
 }
 
 /* ---- more maps than there are slots ---------------------------------------------------------- */
@@ -540,10 +607,16 @@ int main(void)
 {
     const struct CMUnitTest chain[] = {cmocka_unit_test(test_chain)};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_between_steps), cmocka_unit_test(test_within_steps),
-        cmocka_unit_test(test_while_loading), cmocka_unit_test(test_while_loading_folder),
-        cmocka_unit_test(test_at_progress),   cmocka_unit_test(test_disk),
-        cmocka_unit_test(test_replaced),      cmocka_unit_test(test_many_maps),
+        cmocka_unit_test(test_between_steps),
+        cmocka_unit_test(test_between_rows),
+        cmocka_unit_test(test_within_steps),
+        cmocka_unit_test(test_while_loading),
+        cmocka_unit_test(test_while_loading_folder),
+        cmocka_unit_test(test_at_progress),
+        cmocka_unit_test(test_disk),
+        cmocka_unit_test(test_touched),
+        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_many_maps),
     };
     tmp_folder_make(&tmp);
     int n_failed = cmocka_run_group_tests(chain, NULL, NULL); /* before the handler is there */

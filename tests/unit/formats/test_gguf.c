@@ -522,12 +522,41 @@ static void no_memory(void **state)
     glim_buf_deinit(&b);
 }
 
+/* Who writes into an open file changes lengths that were checked: strings end where they did. */
+static void changed_while_open(void **state)
+{
+    (void)state;
+    static const uint64_t lengths[] = {0, 2, 1000, 1 << 20, INT64_MAX, UINT64_MAX - 7, UINT64_MAX};
+    for (size_t i = 0; i < GLIM_COUNT(lengths); i++)
+        for (int at = 0; at < 3; at++) {
+            glim_buf b;
+            glim_modelfile *f = NULL;
+            glim_error e = {0};
+            whole_file(&b);
+            if (glim_modelfile_open_mem(GLIM_CONTAINER_GGUF, "t.gguf", (const uint8_t *)b.p, b.n,
+                                        &f, &e))
+                fail_msg("%s", e.msg);
+            const glim_meta *m = glim_modelfile_meta(f, "strings"); /* "a", "", "ccc" */
+            const size_t offsets[] = {0, 9, 17};
+            const uint8_t *end = m->elems + 8 + 1 + 8 + 8 + 3;
+            memcpy(b.p + (m->elems - (const uint8_t *)b.p) + offsets[at], &lengths[i], 8);
+            glim_meta_iter it = {.m = m};
+            glim_str s;
+            int n = 0;
+            for (; glim_meta_next_str(&it, &s); n++)
+                assert_true((const uint8_t *)s.p <= end && s.n <= (size_t)(end - (const uint8_t *)s.p));
+            assert_true(n <= 3);
+            glim_modelfile_close(f);
+            glim_buf_deinit(&b);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_all_types), cmocka_unit_test(cut_and_flip),
         cmocka_unit_test(refusals),        cmocka_unit_test(versions_and_empty),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(no_memory),       cmocka_unit_test(changed_while_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
