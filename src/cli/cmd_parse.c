@@ -52,7 +52,7 @@ static glim_err parse(glim_cli *c, glim_str text, const glim_chat *tools, glim_e
         rc = glim_output_new(starts[glim_cli_opt(c, GLIM_O_START)->i64], tools->tools,
                              tools->n_tool, glim_collector_event, col, &o, e);
     if (!rc) rc = feed(o, text, chunk->set ? (size_t)chunk->i64 : SIZE_MAX, e);
-    if (!rc) {
+    if (!rc || rc == GLIM_E_CANCELLED) { /* nobody but a collector without memory stops it */
         const glim_answer *a = glim_collector_answer(col);
         rc = a ? print_answer(a, e) : glim_fail(e, GLIM_E_NOMEM, "no memory for the whole answer");
     }

@@ -113,6 +113,14 @@ static int next_byte(glim_term *t)
     return n > 0 ? (unsigned char)t->ahead[t->i_ahead++] : -1;
 }
 
+static glim_line line_failed(const glim_term *t, glim_error *e)
+{
+    (void)!(t->line.err == GLIM_E_LIMIT
+                ? glim_fail(e, GLIM_E_LIMIT, "a line is longer than %zu bytes", LINE_MAX_BYTES)
+                : glim_fail(e, t->line.err, "no memory for a line of %zu bytes", t->line.n));
+    return GLIM_LINE_ERROR;
+}
+
 #if defined(GLIM_HAVE_LIBEDIT)
 
 static char *prompt_of(EditLine *el)
@@ -219,9 +227,7 @@ static glim_line read_edited(glim_term *t, glim_error *e)
         return stopped ? GLIM_LINE_INTERRUPTED : GLIM_LINE_END;
     }
     remember(t, line);
-    if (glim_buf_add(&t->line, line, (size_t)GLIM_MAX(n, 0)))
-        return (void)!glim_fail(e, GLIM_E_LIMIT, "a line is longer than %zu bytes", LINE_MAX_BYTES),
-               GLIM_LINE_ERROR;
+    if (glim_buf_add(&t->line, line, (size_t)GLIM_MAX(n, 0))) return line_failed(t, e);
     return GLIM_LINE_OK;
 }
 
@@ -265,10 +271,7 @@ static glim_line read_plain(glim_term *t, glim_error *e)
     for (;;) {
         int byte = next_byte(t);
         if (byte < 0) break;
-        if (glim_buf_addc(&t->line, (char)byte))
-            return (void)!glim_fail(e, GLIM_E_LIMIT, "a line is longer than %zu bytes",
-                                    LINE_MAX_BYTES),
-                   GLIM_LINE_ERROR;
+        if (glim_buf_addc(&t->line, (char)byte)) return line_failed(t, e);
         if (byte == '\n') return GLIM_LINE_OK;
     }
     if (errno == EINTR) return GLIM_LINE_INTERRUPTED;
