@@ -145,6 +145,7 @@ bool glim_printer_event(void *printer, const glim_event *ev)
 {
     glim_printer *p = printer;
     bool go_on = glim_collector_event(p->col, ev);
+    glim_cli_show_plan();
     if (ev->kind == GLIM_EV_LOGPROBS) keep_logprobs(p, ev);
     if (ev->kind == GLIM_EV_PROGRESS) {
         if (ev->n_done < ev->n_total)

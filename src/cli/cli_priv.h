@@ -121,6 +121,9 @@ GLIM_MUST_USE glim_err glim_cli_open_vocab(glim_cli *c, glim_vocab **v, glim_err
 GLIM_MUST_USE glim_err glim_cli_tools(glim_cli *c, glim_chat *chat, glim_error *e);
 /* A whole JSON file in the arena; name begins messages. */
 GLIM_MUST_USE glim_err glim_cli_json(glim_cli *c, const char *path, glim_json **out, glim_error *e);
+/* One line about the memory of the model just opened, the first time it is called: nobody should have to guess
+ * where the memory goes. Called when work begins, so that wrong input gets its own line alone. */
+void glim_cli_show_plan(void);
 GLIM_MUST_USE glim_err glim_cli_gen_opts(glim_cli *c, glim_gen_opts *g, glim_error *e);
 glim_tristate glim_cli_think(const glim_cli *c);
 /* Valid UTF-8 or INPUT: "--prompt: not valid UTF-8 at byte 3". */

@@ -398,6 +398,7 @@ static glim_err run_tests(bench *b, const need *n, glim_error *e)
     glim_cli_model_opts(b->c, GLIM_KV_F16, &o);
     o.n_ctx = GLIM_MAX(o.n_ctx, n->n_ctx);
     glim_err rc = glim_cli_open_model_as(b->c, &o, &b->m, e);
+    if (!rc) glim_cli_show_plan();
     if (rc == GLIM_E_CONTEXT && o.n_ctx == n->n_ctx)
         return glim_fail(e, rc,
                          "the tests need a context of %" PRId64 " tokens, more than the model or "

@@ -382,6 +382,7 @@ int glim_cmd_chat(glim_cli *c)
     glim_cli_catch_interrupt();
     glim_err rc = glim_cli_open_model(c, GLIM_KV_F16, &m, &e);
     if (!rc) {
+        glim_cli_show_plan();
         t.info = glim_model_get_info(m);
         rc = open_chat(&t, m, &e);
     }

@@ -107,6 +107,7 @@ static glim_err print_position(const job *j, int64_t pos, const float *x, size_t
 static bool on_logits(void *user, int64_t pos, const float *x, size_t n_vocab)
 {
     job *j = user;
+    glim_cli_show_plan();
     j->best = 0;
     for (size_t i = 1; i < n_vocab; i++)
         if (before(x, (int32_t)i, j->best)) j->best = (int32_t)i;

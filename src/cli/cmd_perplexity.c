@@ -126,6 +126,7 @@ int glim_cmd_perplexity(glim_cli *c)
         o.n_ctx = n_ctx;
         rc = glim_cli_open_model_as(c, &o, &m, &e);
     }
+    if (!rc) glim_cli_show_plan();
     if (!rc) rc = score_all(c, m, &t, n_ctx, &e);
     glim_model_close(m);
     glim_tokens_free(&t);

@@ -84,14 +84,17 @@ static bool show_loading(void *user, uint64_t done, uint64_t total)
     return !glim_cli_interrupted();
 }
 
-/* One line at every load: nobody should have to guess where the memory goes. */
-static void show_plan(const glim_model_info *i)
+static const glim_model_info *unshown; /* of the last model opened; NULL once its plan was shown */
+
+void glim_cli_show_plan(void)
 {
-    const glim_memory_plan *p = &i->plan;
+    if (!unshown) return;
+    const glim_memory_plan *p = &unshown->plan;
     char w[32], kv[32], each[32], work[32];
     fprintf(stderr, "glim: weights %s, cache %s for %lld tokens (%s each), work %s\n",
             glim_cli_bytes(p->weights, w), glim_cli_bytes(p->kv, kv), (long long)p->n_ctx,
             glim_cli_bytes(p->kv_per_token, each), glim_cli_bytes(p->scratch + p->derived, work));
+    unshown = NULL;
 }
 
 glim_err glim_cli_open_model_as(glim_cli *c, const glim_model_opts *opts, glim_model **m,
@@ -107,7 +110,7 @@ glim_err glim_cli_open_model_as(glim_cli *c, const glim_model_opts *opts, glim_m
     o.progress_user = &progress;
     rc = glim_model_open(path, &o, m, e);
     glim_progress_end(&progress);
-    if (!rc) show_plan(glim_model_get_info(*m));
+    unshown = rc ? NULL : glim_model_get_info(*m);
     return rc;
 }
 
