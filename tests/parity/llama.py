@@ -9,7 +9,7 @@ many positions the likeliest token differs, and how large llama.cpp's lead was t
 
   tests/parity/llama.py [--glim build/glim] [--work build/parity] [CASE ...]
 
-CASE: demo, q4_k_m, q4_k_m-unsloth, q8_0, bf16, f32 (default: all). Models are written to --work by `glim synth` when
+CASE: demo, q4_k_m, q4_k_m-unsloth, q8_0, bf16, f32 (default: all), or the path of a GGUF file. Models are written to --work by `glim synth` when
 they are not there, and removed again with --clean. Needs xllamacpp; see README.md beside this file.
 Exit status: 0 all within bounds, 1 not, 77 no xllamacpp."""
 import argparse
@@ -158,7 +158,7 @@ def prompts_of(glim, model, synth):
 
 
 def compare(glim, name, model, n, threads, extra):
-    synth, kv, kl_bound, lead_bound = CASES[name]
+    synth, kv, kl_bound, lead_bound = CASES.get(name, CASES["demo"])
     prompts = prompts_of(glim, model, synth)
     began = time.time()
     server = llama_server(model, kv, threads)
@@ -191,7 +191,7 @@ def compare(glim, name, model, n, threads, extra):
     median = statistics.median(kls)
     ok = median <= kl_bound and not bad and same and len(kls) > 0
     print(
-        f"{name:15} {len(kls):4} positions  KL median {median:.2e} p95 {sorted(kls)[int(len(kls) * 0.95)]:.2e} max {max(kls):.2e}"
+        f"{os.path.basename(name):15} {len(kls):4} positions  KL median {median:.2e} p95 {sorted(kls)[int(len(kls) * 0.95)]:.2e} max {max(kls):.2e}"
         f"  other choice {len(differ)}x (largest lead {max(differ, default=0):.3f})"
         f"  own greedy {'equal' if same else 'DIFFERS'}  llama.cpp load {load:.1f} s  {'ok' if ok else 'FAILED'}",
         flush=True,
@@ -219,10 +219,10 @@ def main():
     os.makedirs(o.work, exist_ok=True)
     ok = True
     for name in o.case or CASES:
-        if name not in CASES:
-            sys.exit(f"no case {name}; there are {', '.join(CASES)}")
-        synth = CASES[name][0]
-        model = os.path.join(o.work, name + ".gguf") if synth else o.demo
+        if name not in CASES and not os.path.isfile(name):
+            sys.exit(f"no case and no file {name}; there are {', '.join(CASES)}")
+        synth = CASES[name][0] if name in CASES else None
+        model = os.path.join(o.work, name + ".gguf") if synth else o.demo if name in CASES else name
         if not os.path.exists(model):
             glim.run(["synth", *synth, model])
         extra = ["--threads", str(o.threads)] + (["--cpu", o.cpu] if o.cpu else [])
