@@ -188,9 +188,9 @@ GLIM_API GLIM_MUST_USE glim_err glim_session_eval(glim_session *s, const int32_t
  * token p + 2, from the trunk's state at p and token p + 1, so for p = 0 .. n - 2. fn as above.
  * Errors: as glim_session_eval(); UNSUPPORTED (the file has no prediction layer), STATE (the session is not
  * empty, or the model was opened without opts.predict), INPUT (fewer than two tokens). Thread: engine. */
-GLIM_API GLIM_MUST_USE glim_err glim_session_predict(glim_session *s, const int32_t *tokens, size_t n,
-                                                     bool all, glim_logits_fn fn, void *user,
-                                                     glim_error *e);
+GLIM_API GLIM_MUST_USE glim_err glim_session_predict(glim_session *s, const int32_t *tokens,
+                                                     size_t n, bool all, glim_logits_fn fn,
+                                                     void *user, glim_error *e);
 
 /* Answers a conversation. The longest prefix of the prompt that the session holds already is not
  * computed again. gen NULL: the model's own settings. Events come on the calling thread; the last
@@ -255,13 +255,13 @@ GLIM_API GLIM_MUST_USE glim_err glim_machine_measure(const glim_machine_opts *op
 
 typedef struct glim_synth_opts {
     size_t size;       /* sizeof(glim_synth_opts), set by init */
-    const char *arch;  /* "glm-4.7-flash" */
+    const char *arch;  /* "glm-4.7-flash", "glim-demo" */
     const char *type;  /* "q4_k_m", "q8_0", "bf16" or "f32"; any case */
     const char *mix;   /* of q4_k_m: "llama" or "unsloth"; NULL: the former */
     int64_t n_layer;   /* 0: as many as the model has */
     uint64_t seed;     /* the same file for the same seed; 1 */
     int n_thread;      /* 0: one a core; changes nothing in the file */
-    const char *vocab; /* a GGUF file whose vocabulary is taken, padded to the model's size; needed */
+    const char *vocab; /* a GGUF file; its vocabulary, padded to the size; needed */
     /* Called while writing; may be NULL. False cancels. */
     bool (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;

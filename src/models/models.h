@@ -96,10 +96,10 @@ bool glim_arch_named(glim_str name);
 #define GLIM_SYNTH_LAYERS_MAX 1000
 
 typedef struct glim_synth_spec {
-    const char *arch;    /* "glm-4.7-flash" */
-    const char *type;    /* "q4_k_m", "q8_0", "bf16", "f32"; any case */
-    const char *mix;     /* "llama", "unsloth"; NULL: the type's first */
-    int64_t n_layer;     /* 0: as many as the model has */
+    const char *arch; /* "glm-4.7-flash", "glim-demo" */
+    const char *type; /* "q4_k_m", "q8_0", "bf16", "f32"; any case */
+    const char *mix;  /* "llama", "unsloth"; NULL: the type's first */
+    int64_t n_layer;  /* 0: as many as the model has */
     uint64_t seed;
 } glim_synth_spec;
 
@@ -125,6 +125,7 @@ void glim_synth_vocab(const glim_synth *s, size_t *n_vocab, size_t *first_specia
 /* The keys that describe the model; not those of the vocabulary. */
 void glim_synth_put_keys(const glim_synth *s, glim_gguf_writer *w);
 /* Rows [row0, row0 + n_row) of ne[0] elements to dst, which is aligned to 4 bytes. Thread: any, pure. */
-void glim_synth_rows(const glim_synth *s, const glim_synth_tensor *t, int64_t row0, int64_t n_row, uint8_t *dst);
+void glim_synth_rows(const glim_synth *s, const glim_synth_tensor *t, int64_t row0, int64_t n_row,
+                     uint8_t *dst);
 
 #endif
