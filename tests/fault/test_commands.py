@@ -82,7 +82,7 @@ def sweep(home, name):
         return [f"{name}: {want.stderr.decode()}"], ""
     with open(count) as f:
         n = int(f.read())
-    step = max(1, n // 60) if SANITIZED else 1
+    step = max(1, n // 200) if SANITIZED else 1
     places = [f"{i}{way}" for i in range(0, n, step) for way in ("", "+")]
     found, n_without = [], 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
