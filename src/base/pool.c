@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * pool.c - worker threads that run one function over a range together.
  * Owns:   the threads. The caller of glim_pool_run() is one of the workers.
- * Layout: a job is published by a new generation number; pieces of `grain` items are taken from one
- * counter; the last worker to finish is seen by the caller through n_busy. Thread: the pool's owner
- * runs jobs; workers spin for about 50 us, then sleep on a condition (on a virtual machine a
- * spinning waiter may hold the core its partner needs). Why no static split: shared machines steal
- * time from one core, and the other can go on. Results cannot differ: an item is computed by one
- * thread in one order. */
+ * Layout: a job is published by a new generation number. The range is cut into one share a thread;
+ * a thread takes pieces of `grain` items from its own share, front to back, then from those that
+ * others have left. The last worker to finish is seen by the caller through n_busy.
+ * Why shares: a thread reads one run of memory, so that what it prefetches is its own (pieces dealt
+ * in turn lost 20 % of the bandwidth). Why others help: shared machines steal time from one core,
+ * and the other can go on. Results cannot differ: an item is computed by one thread in one order.
+ * Thread: the pool's owner runs jobs; workers spin for about 50 us, then sleep on a condition (on a
+ * virtual machine a spinning waiter may hold the core its partner needs). */
 #include "base/base.h"
 
 #include <errno.h>
@@ -17,6 +19,12 @@
 #define SPIN_NS 50000
 #define SPINS_BEFORE_YIELD 2000 /* some 50 us of pauses */
 
+/* One thread's part of the range; on a cache line of its own, for every piece moves `next`. */
+typedef struct share {
+    _Alignas(GLIM_CACHE_LINE) atomic_int_fast64_t next; /* in pieces */
+    int64_t end;
+} share;
+
 struct glim_pool {
     int n_thread;
     pthread_t *threads; /* n_started of them, worker i is thread i + 1 */
@@ -26,8 +34,8 @@ struct glim_pool {
     glim_pool_fn fn;
     void *arg;
     int64_t n_item, grain;
+    share *shares; /* one a thread */
 
-    _Alignas(GLIM_CACHE_LINE) atomic_int_fast64_t next;
     _Alignas(GLIM_CACHE_LINE) atomic_uint generation;
     _Alignas(GLIM_CACHE_LINE) atomic_int n_busy;
     _Alignas(GLIM_CACHE_LINE) atomic_bool stop;
@@ -54,10 +62,13 @@ static void relax(void)
 static void take_pieces(glim_pool *p, int i_thread)
 {
     int64_t n = p->n_item, grain = p->grain;
-    for (;;) {
-        int64_t begin = atomic_fetch_add_explicit(&p->next, grain, memory_order_relaxed);
-        if (begin >= n) return;
-        p->fn(p->arg, begin, GLIM_MIN(begin + grain, n), i_thread);
+    for (int i = 0; i < p->n_thread; i++) {
+        share *s = &p->shares[(i_thread + i) % p->n_thread];
+        for (;;) {
+            int64_t piece = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+            if (piece >= s->end) break;
+            p->fn(p->arg, piece * grain, GLIM_MIN((piece + 1) * grain, n), i_thread);
+        }
     }
 }
 
@@ -116,7 +127,8 @@ glim_err glim_pool_new(int n_thread, glim_pool **out, glim_error *e)
     pthread_cond_init(&p->wake, NULL);
     glim_err rc = GLIM_OK;
     p->threads = glim_alloc_array((size_t)n_thread, sizeof(pthread_t));
-    if (!p->threads) rc = glim_fail(e, GLIM_E_NOMEM, "thread pool of %d", n_thread);
+    p->shares = glim_alloc_aligned(GLIM_CACHE_LINE, (size_t)n_thread * sizeof(share));
+    if (!p->threads || !p->shares) rc = glim_fail(e, GLIM_E_NOMEM, "thread pool of %d", n_thread);
     for (int i = 1; !rc && i < n_thread; i++) {
         worker *w = glim_new0(worker);
         if (!w) {
@@ -152,6 +164,7 @@ void glim_pool_free(glim_pool *p)
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->sleep_lock);
     glim_free(p->threads);
+    glim_free(p->shares);
     glim_free(p);
 }
 
@@ -172,7 +185,14 @@ void glim_pool_run(glim_pool *p, int64_t n_item, int64_t grain, glim_pool_fn fn,
     p->arg = arg;
     p->n_item = n_item;
     p->grain = grain;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    int64_t n_piece = (n_item - 1) / grain + 1;
+    for (int i = 0; i < p->n_thread; i++) {
+        /* Bounds in two steps, so that no product can overflow. */
+        int64_t each = n_piece / p->n_thread, more = n_piece % p->n_thread;
+        atomic_store_explicit(&p->shares[i].next, i * each + GLIM_MIN(i, more),
+                              memory_order_relaxed);
+        p->shares[i].end = (i + 1) * each + GLIM_MIN(i + 1, more);
+    }
     atomic_store_explicit(&p->n_busy, p->n_started, memory_order_relaxed);
     publish(p);
     take_pieces(p, 0);

@@ -15,6 +15,7 @@ VEC_FN void tile_iq4_xs(const uint8_t *w, size_t w_stride, const uint8_t *x, siz
     VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();
     for (int64_t i = 0; i < n; i += GLIM_QK_K) {
         const glim_block_iq4_xs *b = (const void *)w;
+        VEC_PREFETCH(nc, w, sizeof(*b));
         int32_t low;
         memcpy(&low, b->scales_l, sizeof(low));
         __m256i l4 = _mm256_srlv_epi32(_mm256_set1_epi32(low),

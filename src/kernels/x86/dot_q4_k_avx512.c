@@ -65,8 +65,7 @@ VEC_FN void tile_q4_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_
     VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();
     for (int64_t i = 0; i < n; i += GLIM_QK_K) {
         const glim_block_q4_k *b = (const void *)w;
-        _mm_prefetch((const char *)(w + 2048), _MM_HINT_T0);
-        _mm_prefetch((const char *)(w + 2112), _MM_HINT_T0);
+        VEC_PREFETCH(nc, w, sizeof(*b));
         block_dot(w, NULL, b->qs, x, x_stride, nc, acc);
         w += sizeof(*b);
         x += sizeof(glim_block_q8_k);
@@ -80,6 +79,7 @@ VEC_FN void tile_q5_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_
     VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();
     for (int64_t i = 0; i < n; i += GLIM_QK_K) {
         const glim_block_q5_k *b = (const void *)w;
+        VEC_PREFETCH(nc, w, sizeof(*b));
         block_dot(w, b->qh, b->qs, x, x_stride, nc, acc);
         w += sizeof(*b);
         x += sizeof(glim_block_q8_k);

@@ -22,6 +22,7 @@ VEC_FN void tile_q6_k(const uint8_t *w, size_t w_stride, const uint8_t *x, size_
     VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();
     for (int64_t i = 0; i < n; i += GLIM_QK_K) {
         const glim_block_q6_k *b = (const void *)w;
+        VEC_PREFETCH(nc, w, sizeof(*b));
         __m128i sc8 = _mm_loadu_si128((const __m128i *)(const void *)b->scales);
         __m256i scales = vi_twice(sc8), sc = _mm256_cvtepi8_epi16(sc8);
         vf d = vf_set1(vi_f16(b->d));

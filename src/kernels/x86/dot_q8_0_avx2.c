@@ -41,6 +41,7 @@ VEC_FN __m256i bytes_iq4_nl(const glim_block_iq4_nl *b)
         (void)w_stride, (void)nr;                                                                  \
         VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();                                \
         for (int64_t i = 0; i < n; i += GLIM_QK, b++) {                                            \
+            VEC_PREFETCH(nc, b, 1);                                                                \
             __m256i q = bytes_##type(b);                                                           \
             float d = vi_f16(b->d);                                                                \
             VEC_UNROLL for (int c = 0; c < nc; c++)                                                \

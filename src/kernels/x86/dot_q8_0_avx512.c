@@ -74,6 +74,7 @@ VEC_FN __m512i pair_iq4_nl(const uint8_t *b0, const uint8_t *b1)
         (void)w_stride, (void)nr;                                                                  \
         VEC_UNROLL for (int c = 0; c < nc; c++) acc[c] = vf_zero();                                \
         for (; n >= 2 * GLIM_QK; n -= 2 * GLIM_QK) {                                               \
+            VEC_PREFETCH(nc, w, 64);                                                               \
             SMALL_STEP(type, w + sizeof(glim_block_##type), a + N_X);                              \
             w += 2 * sizeof(glim_block_##type);                                                    \
             x += 2 * N_X;                                                                          \
