@@ -251,6 +251,9 @@ glim_err glim_op_mla_expanded(glim_ops *o, const glim_mla *a, const glim_kv_view
 
 /* ---- choice ---------------------------------------------------------------------------------- */
 
+/* Turning an element of k_b round costs as much as this many multiplications of a gemm. */
+#define TRANSPOSE_COST 64
+
 bool glim_op_mla_prefers_expanded(const glim_mla *a, int64_t pos0, int64_t n_tok)
 {
     /* Multiplications a head; each query sees pos0 + half of the chunk on average. The number of
@@ -260,6 +263,7 @@ bool glim_op_mla_prefers_expanded(const glim_mla *a, int64_t pos0, int64_t n_tok
     double absorbed = n * per_row + n * keys * (double)(2 * a->n_latent + a->n_rot);
     double expanded =
         ((double)pos0 + n) * per_row + n * keys * (double)(a->n_nope + a->n_rot + a->n_v);
+    if (!a->u_k.n) expanded += (double)(a->n_nope * a->n_latent) * TRANSPOSE_COST;
     return expanded < absorbed;
 }
 
