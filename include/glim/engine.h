@@ -184,6 +184,12 @@ GLIM_API GLIM_MUST_USE glim_err glim_session_eval(glim_session *s, const int32_t
                                                   bool all, glim_logits_fn fn, void *user,
                                                   glim_error *e);
 
+/* Appends n positions of seeded random keys and values, without computing anything: a context of
+ * any depth within a moment, to measure speed at. What is generated after it means nothing.
+ * Errors: CONTEXT, FULL, NOMEM; the session is as before. Thread: engine. */
+GLIM_API GLIM_MUST_USE glim_err glim_session_fill_noise(glim_session *s, int64_t n, uint64_t seed,
+                                                        glim_error *e);
+
 /* Appends tokens to an empty session and gives the logits of the prediction layer: after position p those of
  * token p + 2, from the trunk's state at p and token p + 1, so for p = 0 .. n - 2. fn as above.
  * Errors: as glim_session_eval(); UNSUPPORTED (the file has no prediction layer), STATE (the session is not

@@ -90,6 +90,40 @@ static glim_err check_tokens(const glim_session *s, const int32_t *tokens, size_
     return GLIM_OK;
 }
 
+glim_err glim_session_fill_noise(glim_session *s, int64_t n, uint64_t seed, glim_error *e)
+{
+    const glim_kv_pool *pool = &s->m->kv;
+    int64_t before = s->n_token, room = s->m->n_ctx - before;
+    if (n < 0 || n > room)
+        return glim_fail(e, GLIM_E_CONTEXT, "%lld tokens of noise do not fit: there is room for %lld",
+                         (long long)n, (long long)room);
+    /* Speed does not depend on the numbers: one page of them serves for all layers and positions. */
+    uint8_t *rows = glim_alloc(pool->layer_bytes);
+    float *row = glim_alloc_array((size_t)pool->width, sizeof *row);
+    glim_err rc = rows && row ? reserve_pages(s, before + n, e)
+                              : glim_fail(e, GLIM_E_NOMEM, "a page of noise");
+    glim_rng rng;
+    glim_rng_seed(&rng, seed);
+    for (int64_t i = 0; !rc && i < GLIM_KV_PAGE; i++) {
+        for (int64_t k = 0; k < pool->width; k++)
+            row[k] = (float)(glim_rng_f64(&rng) * 2 - 1);
+        s->m->ops.k->pack[pool->type](row, rows + (size_t)i * pool->row_bytes, pool->width);
+    }
+    for (int64_t at = before; !rc && at < before + n;) {
+        int64_t i = at % GLIM_KV_PAGE, k = GLIM_MIN(GLIM_KV_PAGE - i, before + n - at);
+        for (int64_t l = 0; l < pool->n_layer; l++)
+            memcpy(s->page[at / GLIM_KV_PAGE] + (size_t)l * pool->layer_bytes +
+                       (size_t)i * pool->row_bytes,
+                   rows + (size_t)i * pool->row_bytes, (size_t)k * pool->row_bytes);
+        memset(s->tokens + at, 0, (size_t)k * sizeof *s->tokens);
+        at += k;
+    }
+    if (!rc) s->n_token = before + n;
+    glim_free(rows);
+    glim_free(row);
+    return rc;
+}
+
 typedef glim_err (*head_fn)(const glim_core *c, glim_ops *o, const float *states, int64_t n,
                             float *logits, glim_error *e);
 

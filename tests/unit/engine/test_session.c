@@ -182,12 +182,49 @@ static void test_no_allocation_in_a_step(void **state)
     glim_model_close(m);
 }
 
+/* Noise stands where positions would: the same for a seed, seen by what follows, gone with truncate. */
+static void test_noise(void **state)
+{
+    (void)state;
+    static float a[N_VOCAB], b[N_VOCAB];
+    glim_model_opts o;
+    glim_model *m;
+    glim_session *s;
+    glim_error e = {0};
+    glim_model_opts_init(&o);
+    o.n_ctx = 200;
+    OPEN_MODEL(TINY_DIR, &o, &m);
+    assert_int_equal(glim_session_new(m, &s, NULL), GLIM_OK);
+    static const struct {
+        int64_t before, n;
+        uint64_t seed;
+        bool same;
+    } cases[] = {{0, 150, 1, true}, {20, 130, 1, false}, {0, 150, 2, false}, {0, 0, 1, false}};
+    for (size_t i = 0; i < GLIM_COUNT(cases); i++)
+        for (int again = 0; again < 2; again++) {
+            rows r = {.p = again ? b : a};
+            const int64_t before = cases[again ? i : 0].before, n = cases[again ? i : 0].n;
+            glim_session_truncate(s, 0);
+            if (before)
+                assert_int_equal(
+                    glim_session_eval(s, tokens, (size_t)before, false, NULL, NULL, NULL), GLIM_OK);
+            assert_int_equal(glim_session_fill_noise(s, n, cases[again ? i : 0].seed, &e), GLIM_OK);
+            assert_int_equal(glim_session_n_token(s), before + n);
+            assert_int_equal(glim_session_eval(s, tokens, 1, false, keep_rows, &r, NULL), GLIM_OK);
+            if (again) assert_int_equal(memcmp(a, b, sizeof a) == 0, cases[i].same);
+        }
+    assert_int_equal(glim_session_fill_noise(s, 200, 1, &e), GLIM_E_CONTEXT);
+    assert_int_equal(glim_session_n_token(s), 1);
+    glim_session_free(s);
+    glim_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_and_chunks),      cmocka_unit_test(test_limits),
         cmocka_unit_test(test_truncate_and_go_on),      cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_no_allocation_in_a_step),
+        cmocka_unit_test(test_no_allocation_in_a_step), cmocka_unit_test(test_noise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
