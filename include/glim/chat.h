@@ -90,6 +90,14 @@ typedef struct glim_gen_opts {
     float dry_base;           /* at least 1 */
     int32_t dry_allowed_length;
     int32_t dry_range;        /* tokens looked back, -1: all */
+    const int32_t *stop_ids;  /* further tokens that end the answer; their text is not part of it */
+    size_t n_stop_id;
+    bool keep_stop;           /* the stop string or token stays at the end of the text */
+    bool keep_special;        /* the text of special tokens is part of the answer */
+    bool one_call;            /* the answer ends after its first tool call */
+    bool call_required;       /* once a thought is over, a call must follow: its opening and name are forced */
+    const glim_str *call_names; /* the names a forced call may take; none: those of all tools */
+    size_t n_call_name;
 } glim_gen_opts;
 
 GLIM_API void glim_gen_opts_init(glim_gen_opts *o);

@@ -24,4 +24,153 @@ GLIM_MUST_USE glim_err glim_openai_chat_decode(glim_arena *a, glim_str json, gli
 GLIM_MUST_USE glim_err glim_openai_messages_decode(glim_arena *a, const glim_json *v, glim_chat *out, glim_error *e);
 GLIM_MUST_USE glim_err glim_openai_tools_decode(glim_arena *a, const glim_json *v, glim_chat *out, glim_error *e);
 
+/* ---- problem.c: what can be wrong with a request, and how each dialect says it ---------------- */
+
+typedef enum glim_problem_kind {
+#define PROBLEM(id, status, openai_type, openai_code, zhipu_code) GLIM_PROBLEM_##id,
+#include "api/problems.def"
+#undef PROBLEM
+    GLIM_PROBLEM_COUNT
+} glim_problem_kind;
+
+typedef struct glim_problem {
+    glim_problem_kind kind;
+    char param[128];      /* the field at fault, "" unknown: "messages", "tools[0].function.name" */
+    char msg[512];        /* one line: what, where, cure; text of the client only through GLIM_QUOTE */
+    int64_t retry_after_s; /* BUSY, LOADING, DRAINING: whole seconds, at least 1; else 0 */
+    int64_t n_prompt, n_ctx; /* CONTEXT: both counts */
+} glim_problem;
+
+/* From an error of the json, text or engine room. INPUT and UNSUPPORTED become 400, CONTEXT, FULL (BUSY), NOMEM and
+ * the rest what problems.def says; the path at the head of a message ("messages[2].content: ...") becomes param. */
+void glim_problem_from(const glim_error *e, glim_problem *out);
+void glim_problem_set(glim_problem *p, glim_problem_kind kind, const char *param, const char *fmt, ...) GLIM_PRINTF(4, 5);
+int glim_problem_status(const glim_problem *p);
+bool glim_problem_retry(const glim_problem *p); /* false: x-should-retry: false */
+
+/* ---- dialects: one decoded request, one event stream, many spellings -------------------------- */
+
+typedef struct glim_prompt {
+    glim_str text; /* .p NULL: ids */
+    const int32_t *ids;
+    size_t n_id;
+} glim_prompt;
+
+/* What every generating dialect decodes to. Memory is the arena's; strings may point into the body. */
+typedef struct glim_request {
+    glim_str model; /* as it was asked for, "" where none was */
+    bool raw;       /* prompts, no template; else chat */
+    glim_chat chat;
+    const glim_prompt *prompts; /* raw: at least one */
+    size_t n_prompt;
+    glim_gen_opts gen;
+    int64_t n;          /* choices of each prompt, 1 to 128 */
+    bool stream;
+    bool include_usage; /* a last chunk with usage (OpenAI) */
+    bool continuous_usage; /* usage in every chunk (SGLang) */
+    bool tool_stream;   /* arguments of a call go out piece by piece; else one delta a call */
+    bool inline_reasoning; /* separate_reasoning false: the thought stays in content, with its tags */
+    bool hold_reasoning;   /* stream_reasoning false: one delta at the end of the thought */
+    bool echo;          /* raw: the prompt's text comes first */
+    bool logprobs;      /* gen.n_logprob says how many alternatives */
+    bool with_tokens;   /* Zhipu usage placement and others read it; see dialect */
+    glim_str request_id, user_id; /* "" not given */
+    const glim_str *notes; /* names of fields that were accepted and have no effect, for the debug log */
+    size_t n_note;
+    size_t n_unknown;
+} glim_request;
+
+/* What the server knows when a reply begins. Borrowed until the reply is freed. */
+typedef struct glim_reply_info {
+    glim_str id;         /* 24 hexadecimal digits, without a prefix */
+    glim_str request_id; /* of this exchange; never empty */
+    glim_str model;      /* the name to echo */
+    int64_t created_s;   /* Unix time */
+    glim_str fingerprint;
+    bool zhipu_usage;    /* the client is a Zhipu SDK: usage on the finish chunk, also on /v1 */
+    const glim_str *prompt_texts; /* echo: text of each prompt; else NULL */
+} glim_reply_info;
+
+typedef struct glim_reply glim_reply;
+typedef struct glim_dialect glim_dialect;
+struct glim_dialect {
+    const char *name;         /* "openai_chat" */
+    const char *stream_type;  /* Content-Type of a stream */
+    const char *keepalive;    /* bytes that keep a silent stream alive without meaning */
+    /* Body to request. Errors: p is filled and returned code is not OK. Thread: any, pure. */
+    glim_err (*decode)(glim_arena *a, glim_str body, glim_request *out, glim_problem *p);
+    /* Borrows rq and info until reply_free. NULL: out of memory. One thread at a time. */
+    glim_reply *(*reply_new)(const glim_request *rq, const glim_reply_info *info);
+    void (*reply_free)(glim_reply *r);
+    /* Takes one event of choice i (choice = prompt * n + k). When streaming, the bytes to send now are appended to
+     * out (often none); else the event is kept. PROGRESS events are ignored. Errors: NOMEM, LIMIT. */
+    glim_err (*event)(glim_reply *r, size_t i_choice, const glim_event *ev, glim_buf *out);
+    /* After the STOP of every choice: the end of the stream, or the whole body. */
+    glim_err (*end)(glim_reply *r, glim_buf *out);
+    /* An error: as a whole body, or as the last thing in a stream that has begun. */
+    glim_err (*problem)(const glim_problem *p, glim_str request_id, glim_buf *out);
+    glim_err (*stream_problem)(const glim_problem *p, glim_str request_id, glim_buf *out);
+};
+
+extern const glim_dialect glim_dialect_openai_chat, glim_dialect_openai_completions, glim_dialect_zhipu_chat;
+
+/* Only the error shapes, for routes that generate nothing. */
+typedef glim_err (*glim_problem_fn)(const glim_problem *p, glim_str request_id, glim_buf *out);
+glim_err glim_problem_openai(const glim_problem *p, glim_str request_id, glim_buf *out);
+glim_err glim_problem_zhipu(const glim_problem *p, glim_str request_id, glim_buf *out);
+glim_err glim_problem_llama(const glim_problem *p, glim_str request_id, glim_buf *out); /* code as a number */
+
+/* Usage and reason of a finished choice, for logs and counters. */
+const char *glim_finish_name(glim_stop_reason r, bool called, bool zhipu); /* "stop", "length", "tool_calls", ... */
+
+/* ---- models.c, text_routes.c: bodies of the routes that generate nothing ----------------------- */
+
+typedef struct glim_api_model {
+    glim_str id;
+    int64_t created_s;
+    int64_t n_ctx, n_ctx_train;
+    uint64_t n_param, size_bytes;
+} glim_api_model;
+glim_err glim_models_encode(const glim_api_model *m, size_t n, glim_buf *out);
+glim_err glim_model_encode(const glim_api_model *m, glim_buf *out);
+
+/* POST /tokenize in its readings; the body's keys tell which. */
+typedef enum glim_tokenize_kind {
+    GLIM_TOKENIZE_LLAMA,  /* {content, add_special, parse_special, with_pieces} -> {tokens} */
+    GLIM_TOKENIZE_SGLANG, /* {model, prompt or messages, add_special_tokens} -> {tokens, count, max_model_len} */
+    GLIM_TOKENIZE_LEGACY, /* {prompt, max_tokens} -> {tokenIds, tokens, model, object} */
+    GLIM_TOKENIZE_ZHIPU   /* its own path: {model, messages, tools} -> {id, created, request_id, usage} */
+} glim_tokenize_kind;
+typedef struct glim_tokenize_request {
+    glim_tokenize_kind kind;
+    glim_str model, request_id;
+    bool is_chat;        /* messages: render chat */
+    glim_chat chat;
+    const glim_str *texts; /* else these; several only where the reading has them */
+    size_t n_text;
+    bool is_list;
+    bool parse_special, with_pieces;
+    int64_t n_max; /* legacy: cut after; -1: all */
+} glim_tokenize_request;
+glim_err glim_tokenize_decode(glim_arena *a, glim_str body, bool zhipu, glim_tokenize_request *out, glim_problem *p);
+typedef struct glim_tokenized {
+    const int32_t *ids;
+    const glim_str *pieces; /* bytes of each token, n of them; valid text is the encoder's affair */
+    size_t n;
+} glim_tokenized;
+glim_err glim_tokenize_encode(const glim_tokenize_request *rq, const glim_reply_info *info, int64_t n_ctx,
+                              const glim_tokenized *t, size_t n, glim_buf *out);
+/* {tokens: [ids]} (llama-server and SGLang, which adds model): -> {content} or {text}, as the keys tell. */
+typedef struct glim_detokenize_request {
+    bool sglang;
+    const int32_t *ids;
+    size_t n;
+} glim_detokenize_request;
+glim_err glim_detokenize_decode(glim_arena *a, glim_str body, glim_detokenize_request *out, glim_problem *p);
+glim_err glim_detokenize_encode(const glim_detokenize_request *rq, glim_str text, glim_buf *out);
+/* POST /apply-template -> {prompt}. The body is an OpenAI chat request: decode it with that dialect. */
+glim_err glim_template_encode(glim_str prompt, glim_buf *out);
+/* Zhipu asynchronous chat: {id, request_id, model, task_status}; a finished one is the chat's body with task_status. */
+glim_err glim_async_encode(const glim_reply_info *info, const char *task_status, glim_str chat_body, glim_buf *out);
+
 #endif

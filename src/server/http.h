@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ * http.h - an HTTP/1.1 server on libevent with a strict reader; knows bytes, heads and bodies, no route and no key.
+ * Thread: one I/O thread runs the loop; functions say where they may be called.
+ * Life of an exchange: on_head (request line and headers are in, the body is not), on_request (the body is in), a reply,
+ * on_done exactly once, after which the memory may go. A client that goes away first gives on_gone before on_done. */
+#ifndef GLIM_SERVER_HTTP_H
+#define GLIM_SERVER_HTTP_H
+
+#include "base/base.h"
+
+typedef struct glim_http glim_http;
+typedef struct glim_http_req glim_http_req;
+
+typedef enum glim_method {
+    GLIM_GET, GLIM_HEAD, GLIM_POST, GLIM_PUT, GLIM_DELETE, GLIM_OPTIONS, GLIM_PATCH, GLIM_OTHER_METHOD
+} glim_method;
+
+/* Why a message was refused by the reader; the server answers in the dialect of the path (problem of api). */
+typedef enum glim_http_fault {
+    GLIM_HTTP_OK, GLIM_HTTP_MALFORMED, GLIM_HTTP_HEAD_TOO_LARGE, GLIM_HTTP_BODY_TOO_LARGE, GLIM_HTTP_ENCODED_BODY,
+    GLIM_HTTP_TIMEOUT, GLIM_HTTP_VERSION, GLIM_HTTP_EXPECTATION
+} glim_http_fault;
+
+typedef struct glim_http_header {
+    glim_str name, value; /* value without blanks at its ends */
+} glim_http_header;
+
+struct glim_http_req {
+    glim_http *http;
+    glim_arena arena;      /* of the exchange */
+    glim_method method;
+    glim_str method_text, target, path, query; /* path: percent-decoded, always begins with "/" */
+    const glim_http_header *headers;
+    size_t n_header;
+    glim_str body;
+    glim_str peer;         /* "127.0.0.1:40404" */
+    bool loopback_listener; /* the listener is on a loopback address */
+    uint64_t t_head_ns;    /* when the head was in */
+    glim_http_fault fault; /* with fault_text: on_fault only */
+    const char *fault_text;
+    void *user;            /* the handler's own */
+    struct glim_http_conn *conn; /* private; NULL once the client is gone */
+};
+/* First header of that name, case ignored; .p NULL when absent. Count of them. */
+glim_str glim_http_header_get(const glim_http_req *rq, const char *name);
+size_t glim_http_header_count(const glim_http_req *rq, const char *name);
+
+typedef struct glim_http_opts {
+    const char *const *listen; /* "127.0.0.1:8000", "[::1]:8000"; port 0: any free one */
+    size_t n_listen;
+    size_t head_max, body_max;      /* bytes: 64 KiB, 32 MiB */
+    int64_t head_ms, body_ms, idle_ms, write_ms; /* whole head 20 s; body: no byte for 20 s and 60 s in all plus 1 s a
+                                                    100 KiB; keep-alive idle 75 s; a send without progress 60 s */
+    size_t n_conn_max;              /* 4,096; beyond it new connections wait in the backlog */
+    /* All on the I/O thread. */
+    /* The head is in. Returning false means that a reply was made already (the body is read and thrown away when it is
+     * short, else the connection closes behind the reply). */
+    bool (*on_head)(void *user, glim_http_req *rq);
+    void (*on_request)(void *user, glim_http_req *rq);
+    /* The reader refused the message: answer it, the connection closes behind the reply. */
+    void (*on_fault)(void *user, glim_http_req *rq);
+    void (*on_gone)(void *user, glim_http_req *rq); /* the client left before the reply was whole */
+    void (*on_room)(void *user, glim_http_req *rq); /* a stream's unsent bytes fell below the low mark */
+    void (*on_done)(void *user, glim_http_req *rq); /* the exchange is over; rq is freed when this returns */
+    void *user;
+} glim_http_opts;
+void glim_http_opts_init(glim_http_opts *o);
+
+/* Binds all listeners; nothing is accepted before glim_http_run(). Errors: IO (address and errno's text: in use, not
+ * allowed), INPUT (an address that is none), NOMEM. */
+GLIM_MUST_USE glim_err glim_http_new(const glim_http_opts *o, glim_http **out, glim_error *e);
+void glim_http_free(glim_http *h);
+/* Address of listener i with the port that was really taken; "" beyond the end. */
+const char *glim_http_address(const glim_http *h, size_t i);
+/* Runs the loop on the calling thread until glim_http_stop(). */
+GLIM_MUST_USE glim_err glim_http_run(glim_http *h, glim_error *e);
+/* Thread: any, and async-signal-safe: ends the loop. */
+void glim_http_stop(glim_http *h);
+/* Runs fn(arg) on the I/O thread, in order. Thread: any. Errors: NOMEM, STATE after stop. */
+GLIM_MUST_USE glim_err glim_http_post(glim_http *h, void (*fn)(void *arg), void *arg);
+/* Calls fn(arg) on the I/O thread every ms; for heartbeats and keep-alives. Before run or on the I/O thread. */
+GLIM_MUST_USE glim_err glim_http_every(glim_http *h, int64_t ms, void (*fn)(void *arg), void *arg);
+/* Stops accepting and closes idle keep-alive connections; running exchanges go on. I/O thread. */
+void glim_http_stop_accepting(glim_http *h);
+size_t glim_http_n_conn(const glim_http *h); /* open connections. I/O thread */
+size_t glim_http_n_open(const glim_http *h); /* exchanges that are not done. I/O thread */
+
+/* Replies; I/O thread only; once the client is gone they do nothing. extra: "Name: value\r\n" lines, may be "".
+ * Date and Content-Length or Transfer-Encoding, Connection are added; HEAD gets no body. Bodies are copied. */
+void glim_http_reply(glim_http_req *rq, int status, const char *type, glim_str extra, glim_str body);
+/* A stream: chunked for HTTP/1.1; for 1.0 until close. */
+void glim_http_stream_begin(glim_http_req *rq, int status, const char *type, glim_str extra);
+void glim_http_stream_write(glim_http_req *rq, glim_str bytes);
+void glim_http_stream_end(glim_http_req *rq);
+/* Ends a stream that cannot go on: the connection closes without the last chunk. */
+void glim_http_stream_abort(glim_http_req *rq);
+size_t glim_http_unsent(const glim_http_req *rq); /* bytes of this connection that the system has not taken */
+#define GLIM_HTTP_HIGH ((size_t)256 << 10) /* with more unsent bytes a handler should wait for on_room */
+#define GLIM_HTTP_LOW ((size_t)64 << 10)
+
+/* ---- reader.c: the strict reader, pure: no socket, so that tests and fuzzers feed it by the byte ---------------- */
+
+typedef struct glim_http_reader glim_http_reader;
+/* See reader.c's header; http.c and the tests share it. */
+
+#endif
