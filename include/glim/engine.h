@@ -101,7 +101,8 @@ typedef struct glim_memory_plan {
     uint64_t weights; /* mapped from the file, shared with the page cache */
     uint64_t derived; /* anonymous copies of small weights in another layout */
     uint64_t kv_per_token;
-    uint64_t kv;         /* n_ctx times that */
+    int64_t n_cache;     /* tokens the cache holds, of all sessions */
+    uint64_t kv;         /* n_cache times kv_per_token */
     uint64_t scratch;    /* working memory of a prefill chunk */
     uint64_t available;  /* what the system can give; 0: unknown */
     int64_t n_ctx;       /* chosen, tokens */
@@ -121,6 +122,9 @@ typedef struct glim_model_opts {
     /* Called while loading with done of total bytes looked at; may be NULL. False cancels. */
     bool (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
+    /* Tokens that all sessions together may hold; 0: n_ctx. Cut to what fits into memory, but never
+     * below n_ctx. */
+    int64_t n_cache;
     bool predict; /* keep a cache for the prediction layer (MTP), for glim_session_predict() */
 } glim_model_opts;
 GLIM_API void glim_model_opts_init(glim_model_opts *o);
@@ -210,6 +214,74 @@ GLIM_API GLIM_MUST_USE glim_err glim_generate(glim_session *s, const glim_chat *
 GLIM_API GLIM_MUST_USE glim_err glim_generate_raw(glim_session *s, glim_str text,
                                                   const glim_gen_opts *gen, glim_event_fn fn,
                                                   void *user, glim_error *e);
+
+/* ---- scheduler: many generations at once on one model ------------------------------------------ */
+
+/* Owns a thread that alone computes on the model, and a number of sessions (slots). Jobs wait in
+ * the order they came; running ones take turns, a token or a piece of a prompt at a time. A free
+ * slot whose tokens begin a new prompt is taken for it, and what they share is not computed again. */
+typedef struct glim_sched glim_sched;
+typedef struct glim_job glim_job;
+
+typedef struct glim_sched_opts {
+    size_t size;           /* sizeof(glim_sched_opts), set by init */
+    int n_slot;            /* jobs that run at once, 1 to 256; 8 */
+    int64_t n_queue;       /* jobs that may wait beyond the free slots; 256 */
+    int64_t n_queue_token; /* their prompts in all; 0: 16 contexts */
+} glim_sched_opts;
+GLIM_API void glim_sched_opts_init(glim_sched_opts *o);
+/* The model is the scheduler's alone until free. Errors: INPUT, NOMEM, FULL (no thread). */
+GLIM_API GLIM_MUST_USE glim_err glim_sched_new(glim_model *m, const glim_sched_opts *opts,
+                                               glim_sched **out, glim_error *e);
+/* Cancels what is there, waits for its ends. */
+GLIM_API void glim_sched_free(glim_sched *s);
+
+typedef struct glim_job_input {
+    size_t size; /* sizeof(glim_job_input), set by init */
+    const int32_t *ids; /* the prompt; copied */
+    size_t n_id;
+    glim_start start;
+    bool raw;               /* a completion: everything is content */
+    const glim_tool *tools; /* borrowed until done, with what they point to */
+    size_t n_tool;
+    const glim_gen_opts *gen; /* NULL: the model's own; its lists are borrowed until done */
+    glim_event_fn fn;         /* on the scheduler's thread; must not block */
+    /* Once, as the last thing: e NULL when STOP was the last event, else what went wrong. */
+    void (*done)(void *user, const glim_error *e);
+    void *user;
+} glim_job_input;
+GLIM_API void glim_job_input_init(glim_job_input *in);
+
+/* Queues n jobs, all or none; their callbacks may come before this returns. out[i] is to be ended
+ * with glim_job_release(). Errors: INPUT, CONTEXT (a prompt is too long), FULL (the queue), STATE
+ * (ending), NOMEM. Thread: any. */
+GLIM_API GLIM_MUST_USE glim_err glim_sched_submit(glim_sched *s, const glim_job_input *in, size_t n,
+                                                  glim_job **out, glim_error *e);
+/* Ends a job wherever it stands; STOP says CANCEL. Nothing happens to one that is done. Thread: any. */
+GLIM_API void glim_job_cancel(glim_job *j);
+/* A paused job keeps its slot and makes no tokens: whoever reads its events is slow. Thread: any. */
+GLIM_API void glim_job_pause(glim_job *j, bool pause);
+GLIM_API void glim_job_release(glim_job *j); /* NULL is fine. Thread: any */
+
+#define GLIM_SLOTS_MAX 256
+typedef struct glim_slot_stat {
+    bool busy, prefill;
+    int64_t n_token;      /* in the cache */
+    int64_t n_prompt, n_cached, n_completion; /* of the job */
+    uint64_t busy_ns;
+} glim_slot_stat;
+typedef struct glim_sched_stat {
+    int n_slot, n_running;
+    int64_t n_waiting, n_waiting_token;
+    int64_t n_page, n_page_free; /* of the cache */
+    double prefill_tokens_s, decode_tokens_s; /* measured lately; 0: not yet */
+    double wait_s; /* until a job that came now would begin, by these rates */
+    bool healthy;  /* nothing to do, or a layer was finished within 30 s */
+    uint64_t n_park; /* times a job lost its cache pages to another one */
+    glim_slot_stat slot[GLIM_SLOTS_MAX];
+} glim_sched_stat;
+/* Thread: any; never waits for a computation. */
+GLIM_API void glim_sched_get_stat(glim_sched *s, glim_sched_stat *out);
 
 /* ---- machine: what the figures of a benchmark are compared with ------------------------------ */
 

@@ -35,6 +35,7 @@ typedef struct glim_kv_pool {
     int64_t width, n_layer;
     size_t row_bytes, layer_bytes, page_bytes;
     int64_t n_page, n_free;
+    atomic_int_fast64_t n_free_seen; /* n_free, for other threads */
     uint8_t *base; /* reserved address space; memory comes with the first touch */
     size_t base_bytes;
     int32_t *free_list; /* stack of free pages, n_free of them */
@@ -62,6 +63,8 @@ struct glim_model {
     bool predict;    /* the cache has room for the prediction layer */
     float *logits;     /* [GLIM_HEAD_ROWS][n_vocab] */
     glim_gen_opts gen; /* the model's own settings */
+    const struct glim_stepper *stepper; /* NULL: the model itself */
+    atomic_uint_fast64_t beat_ns;       /* when a layer was last finished */
     glim_model_info info;
     char *name;
 };
@@ -77,13 +80,66 @@ struct glim_session {
     int64_t n_page;
     atomic_bool cancel;
     uint64_t n_call; /* ids of tool calls given out */
+    void *script;    /* the stepper's own; freed with the session */
 };
-/* Progress of a prefill: done of total tokens; false cancels. May be NULL. */
-typedef bool (*glim_eval_progress)(void *user, int64_t done, int64_t total);
-GLIM_MUST_USE glim_err glim_session_eval_progress(glim_session *s, const int32_t *tokens, size_t n,
-                                                  bool all, glim_logits_fn fn, void *user,
-                                                  glim_eval_progress progress, void *progress_user,
-                                                  glim_error *e);
+/* Computes n tokens, at most a chunk of them, and gives the logits behind the last one to fn (NULL:
+ * none are wanted). Unlike glim_session_eval() it does not forget a cancel. Errors: as there. */
+GLIM_MUST_USE glim_err glim_session_step(glim_session *s, const int32_t *tokens, size_t n,
+                                         glim_logits_fn fn, void *user, glim_error *e);
+void glim_session_uncancel(glim_session *s);
+
+/* What stands in for the model in tests of everything above it: logits of its own making. It keeps
+ * s->tokens and s->n_token as a real step would. */
+typedef struct glim_stepper {
+    glim_err (*step)(glim_session *s, const int32_t *tokens, size_t n, glim_logits_fn fn, void *user,
+                     glim_error *e);
+} glim_stepper;
+const glim_stepper *glim_stepper_default(void); /* NULL: the model */
+
+/* ---- gen.c: one generation, step by step ------------------------------------------------------ */
+
+typedef struct glim_gen glim_gen;
+typedef struct glim_gen_input {
+    const int32_t *ids; /* the prompt; copied */
+    size_t n_id;
+    glim_start start;
+    bool raw;
+    const glim_tool *tools; /* borrowed until free, with what they point to */
+    size_t n_tool;
+    const glim_gen_opts *opts; /* NULL: the model's own; its lists are borrowed until free */
+} glim_gen_input;
+/* Errors: INPUT, CONTEXT (the prompt leaves no room), NOMEM. Thread: any. */
+GLIM_MUST_USE glim_err glim_gen_new(glim_model *m, const glim_gen_input *in, glim_event_fn fn,
+                                    void *user, glim_gen **out, glim_error *e);
+void glim_gen_free(glim_gen *g);
+/* Gives it a session, whose tokens are cut to what both share; detach leaves them there, and the
+ * generation can go on in another session. */
+GLIM_MUST_USE glim_err glim_gen_attach(glim_gen *g, glim_session *s, glim_error *e);
+void glim_gen_detach(glim_gen *g);
+size_t glim_gen_shared(const glim_gen *g, const glim_session *s); /* tokens both have from the first on */
+int64_t glim_gen_n_missing(const glim_gen *g); /* tokens to compute before the next one is known */
+/* Tokens to compute at once: ends where a prefill from nothing would, so that results do not depend
+ * on who else is served; short when others wait for their next token. */
+int64_t glim_gen_piece(const glim_gen *g, bool others_wait);
+/* Computes the next n_max missing tokens. Errors: CANCELLED, FULL (no cache page), IO, NOMEM. */
+GLIM_MUST_USE glim_err glim_gen_prefill(glim_gen *g, int64_t n_max, glim_error *e);
+/* Takes the next token into the answer; *why is not NONE when it was the last. */
+GLIM_MUST_USE glim_err glim_gen_take(glim_gen *g, glim_stop_reason *why, glim_error *e);
+/* What is held goes out, then the STOP event. */
+GLIM_MUST_USE glim_err glim_gen_finish(glim_gen *g, glim_stop_reason why, glim_error *e);
+const glim_usage *glim_gen_usage(const glim_gen *g);
+
+/* ---- force.c: a demanded tool call ------------------------------------------------------------ */
+
+typedef struct glim_force glim_force;
+/* Borrows tools' names until free. Errors: INPUT (no tool could be it), UNSUPPORTED, NOMEM. */
+GLIM_MUST_USE glim_err glim_force_new(const glim_model *m, const glim_tool *tools, size_t n_tool,
+                                      const glim_gen_opts *o, glim_force **out, glim_error *e);
+void glim_force_free(glim_force *f);
+/* *out: logits where nothing is forced (any more), else its own, -INFINITY for what may not come. */
+GLIM_MUST_USE glim_err glim_force_mask(glim_force *f, const float *logits, const float **out,
+                                       glim_error *e);
+GLIM_MUST_USE glim_err glim_force_take(glim_force *f, int32_t id, glim_error *e);
 
 /* ---- sample.c -------------------------------------------------------------------------------- */
 

@@ -54,6 +54,7 @@ glim_err glim_kv_pool_init(glim_kv_pool *p, glim_type type, int64_t width, int64
     for (int64_t i = 0; i < p->n_page; i++)
         p->free_list[i] = (int32_t)(p->n_page - 1 - i);
     p->n_free = p->n_page;
+    atomic_store_explicit(&p->n_free_seen, p->n_free, memory_order_relaxed);
     return GLIM_OK;
 }
 
@@ -66,10 +67,14 @@ void glim_kv_pool_deinit(glim_kv_pool *p)
 
 uint8_t *glim_kv_page_take(glim_kv_pool *p)
 {
-    return p->n_free ? p->base + (size_t)p->free_list[--p->n_free] * p->page_bytes : NULL;
+    if (p->n_free == 0) return NULL;
+    uint8_t *page = p->base + (size_t)p->free_list[--p->n_free] * p->page_bytes;
+    atomic_store_explicit(&p->n_free_seen, p->n_free, memory_order_relaxed);
+    return page;
 }
 
 void glim_kv_page_give(glim_kv_pool *p, uint8_t *page)
 {
     p->free_list[p->n_free++] = (int32_t)((size_t)(page - p->base) / p->page_bytes);
+    atomic_store_explicit(&p->n_free_seen, p->n_free, memory_order_relaxed);
 }

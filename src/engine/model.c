@@ -34,7 +34,7 @@ static glim_err check_opts(const glim_model_opts *given, glim_model_opts *o, gli
      */
     if (given) memcpy(o, given, GLIM_MIN(given->size, sizeof *o));
     o->size = sizeof *o;
-    if (o->n_ctx < 0)
+    if (o->n_ctx < 0 || o->n_cache < 0)
         return glim_fail(e, GLIM_E_INPUT, "a context of %lld tokens makes no sense",
                          (long long)o->n_ctx);
     if (o->n_thread < 0 || o->n_thread > 1024)
@@ -101,8 +101,9 @@ static void make_plan(const glim_modelfile *f, const glim_core *c, const glim_mo
         p->n_ctx_fit = need < avail ? (int64_t)((avail - need) / p->kv_per_token) : 0;
     }
     p->n_ctx = o->n_ctx ? o->n_ctx : GLIM_MIN(c->n_ctx, p->n_ctx_fit);
+    p->n_cache = GLIM_MAX(p->n_ctx, GLIM_MIN(o->n_cache, p->n_ctx_fit));
     uint64_t kv;
-    p->kv = __builtin_mul_overflow((uint64_t)p->n_ctx, p->kv_per_token, &kv) ? UINT64_MAX : kv;
+    p->kv = __builtin_mul_overflow((uint64_t)p->n_cache, p->kv_per_token, &kv) ? UINT64_MAX : kv;
 }
 
 static glim_err check_plan(const char *path, const glim_memory_plan *p, glim_error *e)
@@ -272,6 +273,7 @@ static glim_err open_parts(glim_model *m, const char *path, const glim_model_opt
     m->n_chunk = GLIM_MIN(o->n_chunk, m->core->n_ctx);
     m->form = o->mla;
     m->predict = o->predict;
+    m->stepper = glim_stepper_default();
     model_settings(m->file, &m->gen);
 
     glim_kernels_get(level, &m->kernels);
@@ -288,7 +290,7 @@ static glim_err open_parts(glim_model *m, const char *path, const glim_model_opt
     if (name.n) memcpy(m->name, name.p, name.n);
     m->name[name.n] = 0;
     rc = glim_kv_pool_init(&m->kv, kv_types[o->kv], m->core->kv_width, kv_layers(m->core, o),
-                           m->n_ctx, e);
+                           p->n_cache, e);
     if (!rc) rc = warm_weights(m->file, o, p, e);
     if (!rc) fill_info(m, m->file, level);
     return rc;

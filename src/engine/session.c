@@ -30,6 +30,7 @@ void glim_session_free(glim_session *s)
             glim_kv_page_give(&s->m->kv, s->page[--s->n_page]);
     glim_free(s->page);
     glim_free(s->tokens);
+    glim_free(s->script);
     glim_free(s);
 }
 
@@ -40,10 +41,8 @@ int64_t glim_session_n_token(const glim_session *s)
 
 void glim_session_truncate(glim_session *s, int64_t n)
 {
-    n = GLIM_MAX(n, 0);
-    if (n >= s->n_token) return;
-    s->n_token = n;
-    int64_t keep = (n + GLIM_KV_PAGE - 1) / GLIM_KV_PAGE;
+    s->n_token = GLIM_MIN(s->n_token, GLIM_MAX(n, 0));
+    int64_t keep = (s->n_token + GLIM_KV_PAGE - 1) / GLIM_KV_PAGE;
     while (s->n_page > keep)
         glim_kv_page_give(&s->m->kv, s->page[--s->n_page]);
 }
@@ -56,6 +55,7 @@ void glim_session_cancel(glim_session *s)
 static bool session_cancelled(void *user)
 {
     glim_session *s = user;
+    atomic_store_explicit(&s->m->beat_ns, glim_now_ns(), memory_order_relaxed);
     return atomic_load_explicit(&s->cancel, memory_order_relaxed);
 }
 
@@ -244,29 +244,39 @@ static glim_err predict_chunk(glim_session *s, const int32_t *tokens, int64_t n,
     return rc;
 }
 
-glim_err glim_session_eval_progress(glim_session *s, const int32_t *tokens, size_t n, bool all,
-                                    glim_logits_fn fn, void *user, glim_eval_progress progress,
-                                    void *progress_user, glim_error *e)
+glim_err glim_session_eval(glim_session *s, const int32_t *tokens, size_t n, bool all,
+                           glim_logits_fn fn, void *user, glim_error *e)
 {
     int64_t before = s->n_token, total = (int64_t)n;
     glim_err rc = check_tokens(s, tokens, n, e);
     if (rc) return rc;
-    atomic_store_explicit(&s->cancel, false, memory_order_relaxed);
+    glim_session_uncancel(s);
     for (int64_t done = 0; !rc && done < total;) {
         int64_t chunk = GLIM_MIN(s->m->n_chunk, total - done);
         rc = eval_chunk(s, tokens + done, chunk, all, done + chunk == total, fn, user, e);
         done += chunk;
-        if (!rc && progress && !progress(progress_user, done, total))
-            rc = glim_fail(e, GLIM_E_CANCELLED, "cancelled by the caller");
     }
     if (rc) glim_session_truncate(s, before);
     return rc;
 }
 
-glim_err glim_session_eval(glim_session *s, const int32_t *tokens, size_t n, bool all,
-                           glim_logits_fn fn, void *user, glim_error *e)
+void glim_session_uncancel(glim_session *s)
 {
-    return glim_session_eval_progress(s, tokens, n, all, fn, user, NULL, NULL, e);
+    atomic_store_explicit(&s->cancel, false, memory_order_relaxed);
+}
+
+glim_err glim_session_step(glim_session *s, const int32_t *tokens, size_t n, glim_logits_fn fn,
+                           void *user, glim_error *e)
+{
+    int64_t before = s->n_token;
+    if (s->m->stepper) return s->m->stepper->step(s, tokens, n, fn, user, e);
+    glim_err rc = check_tokens(s, tokens, n, e);
+    if (rc) return rc;
+    if (GLIM_NEVER((int64_t)n > s->m->n_chunk))
+        return glim_fail(e, GLIM_E_INTERNAL, "a step of %zu tokens; please report this", n);
+    rc = eval_chunk(s, tokens, (int64_t)n, false, true, fn, user, e);
+    if (rc) glim_session_truncate(s, before);
+    return rc;
 }
 
 glim_err glim_session_predict(glim_session *s, const int32_t *tokens, size_t n, bool all,

@@ -257,7 +257,9 @@ glim_err glim_op_mla_expanded(glim_ops *o, const glim_mla *a, const glim_kv_view
 bool glim_op_mla_prefers_expanded(const glim_mla *a, int64_t pos0, int64_t n_tok)
 {
     /* Multiplications a head; each query sees pos0 + half of the chunk on average. The number of
-     * threads stays out of it: it must not change a result. */
+     * threads stays out of it: it must not change a result. Neither may the way in which a short
+     * prompt is cut into chunks, so below a fixed position there is nothing to choose. */
+    if (pos0 < GLIM_MLA_ABSORBED_BELOW) return false;
     double keys = (double)pos0 + (double)n_tok / 2, n = (double)n_tok;
     double per_row = (double)(a->n_nope + a->n_v) * (double)a->n_latent;
     double absorbed = n * per_row + n * keys * (double)(2 * a->n_latent + a->n_rot);

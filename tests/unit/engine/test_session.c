@@ -126,11 +126,12 @@ static void test_truncate_and_go_on(void **state)
     glim_model_close(m);
 }
 
-static bool cancel_at_second(void *user, int64_t done, int64_t total)
+/* Asks for an end while the second chunk's logits are handed out; the third one is not computed. */
+static bool cancel_at_second(void *user, int64_t pos, const float *logits, size_t n_vocab)
 {
-    (void)total;
-    glim_session *s = user;
-    if (done >= 4) glim_session_cancel(s); /* as another thread would */
+    (void)logits, (void)n_vocab;
+    if (pos == 3) glim_session_cancel(user);
+    assert_true(pos < 4);
     return true;
 }
 
@@ -153,14 +154,19 @@ static void test_cancel(void **state)
     o.n_chunk = 2;
     OPEN_MODEL(TINY_DIR, &o, &m);
     assert_int_equal(glim_session_new(m, &s, NULL), GLIM_OK);
-    assert_int_equal(glim_session_eval_progress(s, tokens, N_TOKEN, false, NULL, NULL,
-                                                cancel_at_second, s, NULL),
+    assert_int_equal(glim_session_eval(s, tokens, N_TOKEN, true, cancel_at_second, s, NULL),
                      GLIM_E_CANCELLED);
     assert_int_equal(glim_session_n_token(s), 0); /* back to what it was */
     assert_int_equal(glim_session_eval(s, tokens, 4, false, refuse, NULL, NULL), GLIM_E_CANCELLED);
     assert_int_equal(glim_session_n_token(s), 0);
     assert_int_equal(glim_session_eval(s, tokens, 4, false, NULL, NULL, NULL),
                      GLIM_OK); /* a cancel does not stick */
+    glim_session_cancel(s);
+    assert_int_equal(glim_session_step(s, tokens, 1, NULL, NULL, NULL), GLIM_E_CANCELLED);
+    assert_int_equal(glim_session_step(s, tokens, 1, NULL, NULL, NULL), GLIM_E_CANCELLED); /* here it does */
+    glim_session_uncancel(s);
+    assert_int_equal(glim_session_step(s, tokens, 1, NULL, NULL, NULL), GLIM_OK);
+    assert_int_equal(glim_session_n_token(s), 5);
     glim_session_free(s);
     glim_model_close(m);
 }

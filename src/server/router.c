@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ * router.c - the table of paths.
+ * Thread: any, pure. */
+#include "server/server_priv.h"
+
+#define BIT(m) (1u << GLIM_##m)
+#define GET (BIT(GET) | BIT(HEAD))
+#define POST BIT(POST)
+#define ANY (GET | POST | BIT(PUT) | BIT(DELETE) | BIT(PATCH))
+#define KEY GLIM_ROUTE_KEY
+#define READY GLIM_ROUTE_READY
+#define IO GLIM_ON_IO
+#define PREP GLIM_ON_PREP
+
+static const glim_route routes[] = {
+#define ROUTE(methods, pattern, handler, where, flags, dialect, shape)                             \
+    {methods, pattern, handler, where, flags, dialect, shape},
+#include "server/routes.def"
+#undef ROUTE
+};
+
+static bool matches(const char *pattern, glim_str path, glim_str *rest)
+{
+    glim_str p = glim_str_of(pattern);
+    *rest = (glim_str){"", 0};
+    if (p.n == 0 || p.p[p.n - 1] != '*') return glim_str_eq(p, path);
+    p = glim_str_sub(p, 0, p.n - 1);
+    if (path.n <= p.n || !glim_str_starts(path, p)) return false;
+    *rest = glim_str_sub(path, p.n, path.n);
+    return true;
+}
+
+const glim_route *glim_route_find(glim_method m, glim_str path, glim_str *rest, unsigned *allowed,
+                                  glim_problem_fn *shape)
+{
+    *allowed = 0;
+    *shape = glim_str_starts(path, GLIM_STR("/api/")) ? glim_problem_zhipu : glim_problem_openai;
+    /* "/v1/models/" is "/v1/models". */
+    if (path.n > 1 && path.p[path.n - 1] == '/') path = glim_str_sub(path, 0, path.n - 1);
+    for (size_t i = 0; i < GLIM_COUNT(routes); i++) {
+        const glim_route *r = &routes[i];
+        if (!matches(r->pattern, path, rest)) continue;
+        if (*allowed == 0) *shape = r->shape;
+        /* A row for all the rest has no say over a path with rows of its own. */
+        if (*allowed && r->methods == ANY) break;
+        if (r->methods & (1u << m)) return r;
+        *allowed |= r->methods;
+    }
+    return NULL;
+}
+
+void glim_route_methods(unsigned methods, glim_buf *out)
+{
+    static const struct {
+        glim_method m;
+        const char *name;
+    } names[] = {{GLIM_GET, "GET"}, {GLIM_HEAD, "HEAD"},     {GLIM_POST, "POST"},
+                 {GLIM_PUT, "PUT"}, {GLIM_DELETE, "DELETE"}, {GLIM_PATCH, "PATCH"}};
+    for (size_t i = 0; i < GLIM_COUNT(names); i++)
+        if (methods & (1u << names[i].m)) (void)glim_buf_addf(out, "%s, ", names[i].name);
+    (void)glim_buf_addf(out, "OPTIONS");
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ * server.h - the one header of room server: a model behind HTTP, in the dialects of room api. */
+#ifndef GLIM_SERVER_ROOM_H
+#define GLIM_SERVER_ROOM_H
+
+#include "base/base.h"
+#include "glim/engine.h"
+
+typedef struct glim_server glim_server;
+
+typedef struct glim_server_opts {
+    const char *model_path;
+    glim_model_opts model;       /* n_cache is chosen by the server */
+    const char *const *aliases;  /* further names of the model */
+    size_t n_alias;
+    const char *const *listen;   /* "HOST:PORT" */
+    size_t n_listen;
+    const char *const *keys;     /* API keys */
+    size_t n_key;
+    const char *key_file;        /* one key a line; NULL: none */
+    bool insecure;               /* a non-loopback address without a key is meant */
+    int n_slot;
+    int64_t n_queue;
+    int64_t drain_s;             /* after a stop, running answers have this long */
+    size_t body_max;             /* bytes */
+    /* The listeners are open (addresses: glim_server_address()), the model is loading. Thread: the caller's. */
+    void (*on_listen)(void *user, glim_server *s);
+    void (*on_ready)(void *user, glim_server *s); /* the model is there. Thread: the loader's */
+    void *user;
+} glim_server_opts;
+void glim_server_opts_init(glim_server_opts *o);
+
+/* Binds the listeners. Borrows what o points to until free. Errors: INPUT (an address; a non-loopback one without a
+ * key), IO (bind), NOTFOUND (key file), NOMEM. */
+GLIM_MUST_USE glim_err glim_server_new(const glim_server_opts *o, glim_server **out, glim_error *e);
+/* Loads the model and serves until glim_server_stop(), then lets running answers end. Errors: of the load. */
+GLIM_MUST_USE glim_err glim_server_run(glim_server *s, glim_error *e);
+void glim_server_free(glim_server *s);
+/* Once: stop accepting and drain. Twice: end now. Thread: any, async-signal-safe. */
+void glim_server_stop(glim_server *s);
+const char *glim_server_address(const glim_server *s, size_t i); /* "127.0.0.1:8000"; "" beyond the end */
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ * server_priv.h - what the files of room server share: the server, a route, an exchange. */
+#ifndef GLIM_SERVER_PRIV_H
+#define GLIM_SERVER_PRIV_H
+
+#include "api/api.h"
+#include "server/auth.h"
+#include "server/http.h"
+#include "server/metrics.h"
+#include "server/server.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct glim_exchange glim_exchange;
+
+/* ---- router.c -------------------------------------------------------------------------------- */
+
+typedef enum glim_where { GLIM_ON_IO, GLIM_ON_PREP } glim_where;
+enum { GLIM_ROUTE_KEY = 1, GLIM_ROUTE_READY = 2 };
+
+typedef struct glim_route {
+    unsigned methods;    /* bits 1 << glim_method */
+    const char *pattern; /* "*" at its end: any rest, which is the handler's argument */
+    /* Answers, or begins to. IO: replies at once. PREP: glim_exchange_answer() or glim_exchange_submit(). */
+    void (*handler)(glim_exchange *x);
+    glim_where where;
+    unsigned flags;
+    const glim_dialect *dialect;
+    glim_problem_fn shape;
+} glim_route;
+/* The row of a path and method. NULL: no such path (problem NO_PATH) or *allowed holds the methods it has (METHOD).
+ * shape is filled in any case. */
+const glim_route *glim_route_find(glim_method m, glim_str path, glim_str *rest, unsigned *allowed, glim_problem_fn *shape);
+/* "GET, HEAD, POST" */
+void glim_route_methods(unsigned methods, glim_buf *out);
+
+/* ---- prep.c: workers for JSON and text -------------------------------------------------------- */
+
+typedef struct glim_prep glim_prep;
+GLIM_MUST_USE glim_err glim_prep_new(int n_thread, glim_prep **out, glim_error *e);
+/* Runs what was queued, then ends the threads. */
+void glim_prep_free(glim_prep *p);
+/* Calls x's handler on a worker; holds a reference meanwhile. */
+void glim_prep_push(glim_prep *p, glim_exchange *x);
+
+/* ---- async.c: results that are fetched later --------------------------------------------------- */
+
+typedef struct glim_async glim_async;
+glim_async *glim_async_new(void);
+void glim_async_free(glim_async *a);
+/* A task that has begun; false: 10,000 are kept already and none is old enough to go. Copies. */
+bool glim_async_begin(glim_async *a, glim_str id, glim_str key, glim_str request_id, glim_str model);
+/* Its end: the chat's body, or a problem (then ok is false). Copies. Thread: any. */
+void glim_async_end(glim_async *a, glim_str id, bool ok, glim_str body);
+/* Writes the body of the answer; false: no such task of this key. Thread: any. */
+bool glim_async_get(glim_async *a, glim_str id, glim_str key, glim_buf *out);
+
+/* ---- server.c ---------------------------------------------------------------------------------- */
+
+typedef enum glim_phase { GLIM_LOADING, GLIM_SERVING, GLIM_DRAINING } glim_phase;
+
+struct glim_server {
+    glim_server_opts o;
+    glim_http *http;
+    glim_auth *auth;
+    glim_prep *prep;
+    glim_async *async;
+    glim_metrics *metrics;
+    glim_model *model;  /* set before phase becomes SERVING */
+    glim_sched *sched;
+    atomic_int phase;
+    atomic_int n_stop;  /* times a stop was asked for */
+    uint64_t drain_from_ns;
+    int64_t load_time_s; /* Unix time at which the model was there */
+    pthread_t loader;
+    bool loader_runs;
+    glim_err load_rc;
+    glim_error load_error;
+    glim_buf model_id;   /* the model's main name */
+    glim_api_model *models; /* main name and aliases, for lists */
+    size_t n_model;
+    glim_exchange *streams; /* open exchanges that wait for events; I/O thread */
+};
+/* Whether the server knows the model by this name (api.md rule 6). Thread: any once it serves. */
+bool glim_server_knows(const glim_server *s, glim_str name);
+
+/* ---- exchange.c: one request and its answer ---------------------------------------------------- */
+
+typedef struct glim_note glim_note;
+typedef struct glim_choice {
+    glim_exchange *x;
+    size_t i;
+    glim_job *job;
+    uint64_t t_last_ns; /* of the last token; engine thread */
+    glim_usage usage;   /* I/O thread, after STOP */
+    glim_stop_reason reason;
+    bool called, over;
+} glim_choice;
+
+struct glim_exchange {
+    glim_server *s;
+    const glim_route *route;
+    glim_http_req *rq; /* I/O thread only; NULL once over there */
+    atomic_int n_ref;
+    glim_arena *arena;
+    glim_str body, rest, request_id, key_id, content_type, peer;
+    glim_method method;
+    bool zhipu_client;
+    uint64_t t0_ns;
+
+    /* Filled by the worker before the I/O thread looks at it. */
+    glim_request req;
+    glim_reply_info info;
+    char id[25];
+    char request_id_made[32];
+    glim_reply *reply;
+    glim_choice *choices;
+    size_t n_choice;
+    bool is_async;
+    int status; /* of an answer without jobs */
+    const char *type;
+    glim_buf out;
+    glim_problem problem;
+    bool has_problem;
+
+    pthread_mutex_t lock; /* guards what follows */
+    glim_note *first, **last;
+    size_t waiting_bytes;
+    bool posted, gone, submitted, paused;
+
+    /* I/O thread only */
+    bool begun, finished, blocked, listed;
+    size_t n_over;
+    uint64_t t_sent_ns, t_first_ns;
+    glim_exchange *next_stream, **at_stream;
+    int status_sent;
+};
+
+/* On the I/O thread when a head is in; NULL: no memory. Copies what it needs of rq. */
+glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_route *r, glim_str rest);
+void glim_exchange_ref(glim_exchange *x);
+void glim_exchange_unref(glim_exchange *x);
+/* I/O thread: sends x->out (or x->problem) now. */
+void glim_exchange_send(glim_exchange *x);
+/* Worker: the answer is in x->out or x->problem; it is sent from the I/O thread. */
+void glim_exchange_answer(glim_exchange *x);
+/* Worker: hands n jobs to the engine; their events become the answer. On failure x->problem is set and answered. */
+void glim_exchange_submit(glim_exchange *x, glim_job_input *in, size_t n);
+/* I/O thread: the client is gone; the exchange is over; room in the socket. */
+void glim_exchange_gone(glim_exchange *x);
+void glim_exchange_done(glim_exchange *x);
+void glim_exchange_room(glim_exchange *x);
+/* I/O thread, now and then: keeps silent streams alive. */
+void glim_exchange_tick(glim_server *s);
+void glim_exchange_fail(glim_exchange *x, glim_problem_kind kind, const char *param, const char *fmt, ...)
+    GLIM_PRINTF(4, 5);
+/* Headers of a reply with this problem (NULL: none) into out. */
+void glim_exchange_headers(const glim_exchange *x, const glim_problem *p, glim_buf *out);
+
+/* ---- h_*.c ------------------------------------------------------------------------------------- */
+
+void glim_h_generate(glim_exchange *x);
+void glim_h_async(glim_exchange *x);
+void glim_h_async_get(glim_exchange *x);
+void glim_h_cloud_only(glim_exchange *x);
+void glim_h_tokenize(glim_exchange *x);
+void glim_h_tokenizer(glim_exchange *x);
+void glim_h_detokenize(glim_exchange *x);
+void glim_h_template(glim_exchange *x);
+void glim_h_models(glim_exchange *x);
+void glim_h_model(glim_exchange *x);
+void glim_h_health(glim_exchange *x);
+void glim_h_metrics(glim_exchange *x);
+void glim_h_props(glim_exchange *x);
+void glim_h_slots(glim_exchange *x);
+void glim_h_root(glim_exchange *x);
+
+#endif
