@@ -122,9 +122,7 @@ typedef struct glim_model_opts {
     /* Called while loading with done of total bytes looked at; may be NULL. False cancels. */
     bool (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
-    /* Tokens that all sessions together may hold; 0: n_ctx. Cut to what fits into memory, but never
-     * below n_ctx. */
-    int64_t n_cache;
+    int n_session; /* how many contexts the cache should hold; 0: 1. Cut to what fits into memory */
     bool predict; /* keep a cache for the prediction layer (MTP), for glim_session_predict() */
 } glim_model_opts;
 GLIM_API void glim_model_opts_init(glim_model_opts *o);

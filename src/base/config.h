@@ -27,7 +27,8 @@ enum {
     GLIM_IN_SYNTH = 1 << 15,
     GLIM_IN_BENCH = 1 << 16,
     GLIM_IN_PERPLEXITY = 1 << 17,
-    GLIM_IN_ALL = (1 << 18) - 1
+    GLIM_IN_SERVE = 1 << 18,
+    GLIM_IN_ALL = (1 << 19) - 1
 };
 
 enum {

@@ -87,6 +87,9 @@ struct glim_session {
 GLIM_MUST_USE glim_err glim_session_step(glim_session *s, const int32_t *tokens, size_t n,
                                          glim_logits_fn fn, void *user, glim_error *e);
 void glim_session_uncancel(glim_session *s);
+/* How many of n tokens to compute at once: up to where the form of attention may change, then to
+ * multiples of a chunk, so that results depend on positions alone. */
+int64_t glim_session_piece(const glim_session *s, int64_t n, bool short_piece);
 
 /* What stands in for the model in tests of everything above it: logits of its own making. It keeps
  * s->tokens and s->n_token as a real step would. */

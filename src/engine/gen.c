@@ -374,14 +374,7 @@ const glim_usage *glim_gen_usage(const glim_gen *g)
 
 int64_t glim_gen_piece(const glim_gen *g, bool others_wait)
 {
-    enum { SHARED_PIECE = 64 };
-    int64_t at = g->s->n_token, chunk = g->m->n_chunk, end;
-    if (at < GLIM_MLA_ABSORBED_BELOW)
-        end = GLIM_MIN(at + (others_wait ? GLIM_MIN(SHARED_PIECE, chunk) : chunk),
-                       GLIM_MLA_ABSORBED_BELOW);
-    else
-        end = (at / chunk + 1) * chunk;
-    return GLIM_MIN(end, (int64_t)g->ids.n) - at;
+    return glim_session_piece(g->s, glim_gen_n_missing(g), others_wait);
 }
 
 glim_err glim_gen_prefill(glim_gen *g, int64_t n_max, glim_error *e)

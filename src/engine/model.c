@@ -34,7 +34,7 @@ static glim_err check_opts(const glim_model_opts *given, glim_model_opts *o, gli
      */
     if (given) memcpy(o, given, GLIM_MIN(given->size, sizeof *o));
     o->size = sizeof *o;
-    if (o->n_ctx < 0 || o->n_cache < 0)
+    if (o->n_ctx < 0)
         return glim_fail(e, GLIM_E_INPUT, "a context of %lld tokens makes no sense",
                          (long long)o->n_ctx);
     if (o->n_thread < 0 || o->n_thread > 1024)
@@ -101,7 +101,10 @@ static void make_plan(const glim_modelfile *f, const glim_core *c, const glim_mo
         p->n_ctx_fit = need < avail ? (int64_t)((avail - need) / p->kv_per_token) : 0;
     }
     p->n_ctx = o->n_ctx ? o->n_ctx : GLIM_MIN(c->n_ctx, p->n_ctx_fit);
-    p->n_cache = GLIM_MAX(p->n_ctx, GLIM_MIN(o->n_cache, p->n_ctx_fit));
+    int64_t wanted = p->n_ctx;
+    if (__builtin_mul_overflow(p->n_ctx, (int64_t)GLIM_MAX(o->n_session, 1), &wanted))
+        wanted = INT64_MAX;
+    p->n_cache = GLIM_MAX(p->n_ctx, GLIM_MIN(wanted, p->n_ctx_fit));
     uint64_t kv;
     p->kv = __builtin_mul_overflow((uint64_t)p->n_cache, p->kv_per_token, &kv) ? UINT64_MAX : kv;
 }

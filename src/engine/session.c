@@ -244,6 +244,15 @@ static glim_err predict_chunk(glim_session *s, const int32_t *tokens, int64_t n,
     return rc;
 }
 
+int64_t glim_session_piece(const glim_session *s, int64_t n, bool short_piece)
+{
+    enum { SHORT = 64 };
+    int64_t at = s->n_token, chunk = s->m->n_chunk, end = (at / chunk + 1) * chunk;
+    if (at < GLIM_MLA_ABSORBED_BELOW)
+        end = GLIM_MIN(at + GLIM_MIN(chunk, short_piece ? SHORT : chunk), GLIM_MLA_ABSORBED_BELOW);
+    return GLIM_MIN(end - at, n);
+}
+
 glim_err glim_session_eval(glim_session *s, const int32_t *tokens, size_t n, bool all,
                            glim_logits_fn fn, void *user, glim_error *e)
 {
@@ -252,7 +261,7 @@ glim_err glim_session_eval(glim_session *s, const int32_t *tokens, size_t n, boo
     if (rc) return rc;
     glim_session_uncancel(s);
     for (int64_t done = 0; !rc && done < total;) {
-        int64_t chunk = GLIM_MIN(s->m->n_chunk, total - done);
+        int64_t chunk = glim_session_piece(s, total - done, false);
         rc = eval_chunk(s, tokens + done, chunk, all, done + chunk == total, fn, user, e);
         done += chunk;
     }

@@ -118,7 +118,7 @@ GLIM_MUST_USE glim_err glim_op_mla_expanded(glim_ops *o, const glim_mla *a, cons
                                             const float *q, int64_t pos0, int64_t n_tok,
                                             float *out);
 /* Chunks that begin below this position are always read in the absorbed form. */
-#define GLIM_MLA_ABSORBED_BELOW 512
+#define GLIM_MLA_ABSORBED_BELOW 128
 /* True when expanding keys and values costs fewer multiplications than absorbing (models:
  * performance notes in doc/ARCHITECTURE.md). */
 bool glim_op_mla_prefers_expanded(const glim_mla *a, int64_t pos0, int64_t n_tok);

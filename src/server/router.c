@@ -19,6 +19,31 @@ static const glim_route routes[] = {
 #undef ROUTE
 };
 
+static const char *const patterns[] = {
+#define ROUTE(methods, pattern, handler, where, flags, dialect, shape) pattern,
+#include "server/routes.def"
+#undef ROUTE
+};
+
+size_t glim_route_index(const glim_route *r)
+{
+    return r >= routes && r < routes + GLIM_COUNT(routes) ? (size_t)(r - routes) : SIZE_MAX;
+}
+
+const char *const *glim_route_patterns(size_t *n)
+{
+    *n = GLIM_COUNT(patterns);
+    return patterns;
+}
+
+const glim_route *glim_route_none(glim_problem_fn shape)
+{
+    static const glim_route openai = {.pattern = "none", .shape = glim_problem_openai},
+                            zhipu = {.pattern = "none", .shape = glim_problem_zhipu},
+                            llama = {.pattern = "none", .shape = glim_problem_llama};
+    return shape == glim_problem_zhipu ? &zhipu : shape == glim_problem_llama ? &llama : &openai;
+}
+
 static bool matches(const char *pattern, glim_str path, glim_str *rest)
 {
     glim_str p = glim_str_of(pattern);

@@ -10,7 +10,7 @@ typedef struct glim_server glim_server;
 
 typedef struct glim_server_opts {
     const char *model_path;
-    glim_model_opts model;       /* n_cache is chosen by the server */
+    glim_model_opts model;       /* n_session is the server's affair */
     const char *const *aliases;  /* further names of the model */
     size_t n_alias;
     const char *const *listen;   /* "HOST:PORT" */

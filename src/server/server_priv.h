@@ -32,6 +32,10 @@ typedef struct glim_route {
 /* The row of a path and method. NULL: no such path (problem NO_PATH) or *allowed holds the methods it has (METHOD).
  * shape is filled in any case. */
 const glim_route *glim_route_find(glim_method m, glim_str path, glim_str *rest, unsigned *allowed, glim_problem_fn *shape);
+size_t glim_route_index(const glim_route *r); /* for metrics; beyond the rows: no path of ours */
+const char *const *glim_route_patterns(size_t *n); /* in the order of these indices */
+/* What stands for a path that has no row. */
+const glim_route *glim_route_none(glim_problem_fn shape);
 /* "GET, HEAD, POST" */
 void glim_route_methods(unsigned methods, glim_buf *out);
 
@@ -74,7 +78,9 @@ struct glim_server {
     uint64_t drain_from_ns;
     int64_t load_time_s; /* Unix time at which the model was there */
     pthread_t loader;
-    bool loader_runs;
+    bool (*load_progress)(void *user, uint64_t done, uint64_t total); /* the caller's own */
+    void *load_progress_user;
+    char fingerprint[32];
     glim_err load_rc;
     glim_error load_error;
     glim_buf model_id;   /* the model's main name */
@@ -104,7 +110,8 @@ struct glim_exchange {
     glim_http_req *rq; /* I/O thread only; NULL once over there */
     atomic_int n_ref;
     glim_arena *arena;
-    glim_str body, rest, request_id, key_id, content_type, peer;
+    glim_str body, rest, query, request_id, content_type, peer;
+    char key_id[9];
     glim_method method;
     bool zhipu_client;
     uint64_t t0_ns;
@@ -120,7 +127,7 @@ struct glim_exchange {
     bool is_async;
     int status; /* of an answer without jobs */
     const char *type;
-    glim_buf out;
+    glim_buf out, ack;
     glim_problem problem;
     bool has_problem;
 
@@ -130,7 +137,7 @@ struct glim_exchange {
     bool posted, gone, submitted, paused;
 
     /* I/O thread only */
-    bool begun, finished, blocked, listed;
+    bool begun, finished, blocked, listed, logged;
     size_t n_over;
     uint64_t t_sent_ns, t_first_ns;
     glim_exchange *next_stream, **at_stream;
@@ -139,12 +146,16 @@ struct glim_exchange {
 
 /* On the I/O thread when a head is in; NULL: no memory. Copies what it needs of rq. */
 glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_route *r, glim_str rest);
+/* I/O thread, when the body is in: copies it, for the socket's memory may go first. */
+void glim_exchange_take_body(glim_exchange *x, const glim_http_req *rq);
 void glim_exchange_ref(glim_exchange *x);
 void glim_exchange_unref(glim_exchange *x);
 /* I/O thread: sends x->out (or x->problem) now. */
 void glim_exchange_send(glim_exchange *x);
 /* Worker: the answer is in x->out or x->problem; it is sent from the I/O thread. */
 void glim_exchange_answer(glim_exchange *x);
+/* Worker: x->ack is sent; the task goes on. */
+void glim_exchange_ack(glim_exchange *x);
 /* Worker: hands n jobs to the engine; their events become the answer. On failure x->problem is set and answered. */
 void glim_exchange_submit(glim_exchange *x, glim_job_input *in, size_t n);
 /* I/O thread: the client is gone; the exchange is over; room in the socket. */

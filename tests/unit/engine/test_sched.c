@@ -114,13 +114,13 @@ static glim_job_input input_of(const question *q, asked *a)
     return in;
 }
 
-static glim_model *open_model(int64_t n_ctx, int64_t n_cache)
+static glim_model *open_model(int64_t n_ctx, int n_session)
 {
     glim_model_opts o;
     glim_model *m;
     glim_model_opts_init(&o);
     o.n_ctx = n_ctx;
-    o.n_cache = n_cache;
+    o.n_session = n_session;
     OPEN_MODEL(DEMO_GGUF, &o, &m);
     return m;
 }
@@ -131,8 +131,8 @@ static void same_text(glim_str a, glim_str b)
     assert_memory_equal(a.p ? a.p : "", b.p ? b.p : "", a.n);
 }
 
-/* All at once against one after the other, with n_cache tokens of cache for all of them. */
-static void compare_with_alone(int n_slot, int64_t n_cache, bool must_park)
+/* All at once against one after the other, with a cache of n_session contexts for all of them. */
+static void compare_with_alone(int n_slot, int n_session, bool must_park)
 {
     static question q[N_JOB];
     static asked alone[N_JOB], together[N_JOB];
@@ -140,7 +140,7 @@ static void compare_with_alone(int n_slot, int64_t n_cache, bool must_park)
     glim_sched_opts so;
     glim_sched *s;
     glim_error e = {0};
-    glim_model *m = open_model(256, n_cache);
+    glim_model *m = open_model(256, n_session);
     for (int i = 0; i < N_JOB; i++) {
         glim_session *one;
         make_question(m, i, &q[i]);
@@ -192,14 +192,14 @@ static void test_as_alone(void **state)
 {
     (void)state;
     compare_with_alone(1, 0, false);
-    compare_with_alone(5, 5 * 256, false);
+    compare_with_alone(5, 5, false);
 }
 
-/* Cache for little more than two jobs, and six that run. */
+/* One context for six jobs that run. */
 static void test_parking(void **state)
 {
     (void)state;
-    compare_with_alone(6, 256, true);
+    compare_with_alone(6, 1, true);
 }
 
 static void test_cancel(void **state)

@@ -208,7 +208,8 @@ static void test_choice(void **state)
     const glim_mla flash = {.n_head = 20, .n_nope = 192, .n_rot = 64, .n_v = 256, .n_latent = 512};
     assert_false(glim_op_mla_prefers_expanded(&flash, 4096, 1));   /* decode */
     assert_false(glim_op_mla_prefers_expanded(&flash, 32768, 16)); /* speculative verify */
-    assert_true(glim_op_mla_prefers_expanded(&flash, 0, 512));     /* a fresh prompt */
+    assert_true(glim_op_mla_prefers_expanded(&flash, 128, 384));   /* a fresh prompt */
+    assert_false(glim_op_mla_prefers_expanded(&flash, 127, 384));  /* begins too early: never */
 }
 
 int main(void)

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT
+ * h_generate.c - chats and completions: body to request, request to tokens, tokens to the engine.
+ * Thread: a worker. */
+#include "server/server_priv.h"
+
+#include <stdio.h>
+#include <time.h>
+
+/* Text that the arena keeps. */
+static glim_str keep(glim_exchange *x, glim_str s)
+{
+    char *p = glim_arena_alloc(x->arena, s.n + 1);
+    if (!p) return (glim_str){"", 0};
+    if (s.n) memcpy(p, s.p, s.n);
+    p[s.n] = 0;
+    return (glim_str){p, s.n};
+}
+
+static bool refuse(glim_exchange *x, const glim_error *e)
+{
+    glim_problem_from(e, &x->problem);
+    x->has_problem = true;
+    return false;
+}
+
+static void no_memory(glim_exchange *x)
+{
+    glim_exchange_fail(x, GLIM_PROBLEM_MEMORY, NULL, "out of memory; try again later");
+}
+
+/* Decodes the body and settles what the reply needs to know. */
+static bool decode(glim_exchange *x)
+{
+    glim_server *s = x->s;
+    glim_request *rq = &x->req;
+    if (x->route->dialect->decode(x->arena, x->body, rq, &x->problem)) {
+        x->has_problem = true;
+        return false;
+    }
+    glim_metric_add(s->metrics, GLIM_METRIC_UNKNOWN_FIELDS, rq->n_unknown);
+    if (rq->n_note) glim_metric_add(s->metrics, GLIM_METRIC_WARNINGS, 1);
+    for (size_t i = 0; i < rq->n_note; i++)
+        GLIM_DEBUG("server", "no_effect", "request=%.*s field=%s", (int)x->request_id.n,
+                   x->request_id.p, GLIM_QUOTE(rq->notes[i]));
+    if (!glim_server_knows(s, rq->model)) {
+        glim_exchange_fail(x, GLIM_PROBLEM_MODEL, "model",
+                           "no model is called %s here; GET /v1/models lists what there is",
+                           GLIM_QUOTE(rq->model));
+        return false;
+    }
+    if (rq->request_id.n) x->request_id = rq->request_id;
+    x->info = (glim_reply_info){.id = glim_str_of(x->id),
+                                .request_id = x->request_id,
+                                .model = rq->model.n ? rq->model : s->models[0].id,
+                                .created_s = (int64_t)time(NULL),
+                                .fingerprint = glim_str_of(s->fingerprint),
+                                .zhipu_usage = x->zhipu_client};
+    return true;
+}
+
+/* One prompt's tokens; the arena keeps them. */
+typedef struct encoded {
+    const int32_t *ids;
+    size_t n;
+    glim_start start;
+} encoded;
+
+static bool keep_ids(glim_exchange *x, const glim_tokens *t, encoded *out)
+{
+    int32_t *p = glim_arena_array(x->arena, t->n + 1, sizeof *p);
+    if (!p) {
+        no_memory(x);
+        return false;
+    }
+    if (t->n) memcpy(p, t->ids, t->n * sizeof *p);
+    out->ids = p;
+    out->n = t->n;
+    return true;
+}
+
+static bool render_chat(glim_exchange *x, encoded *out)
+{
+    glim_error e = {0};
+    glim_rendered r;
+    if (glim_render(glim_model_vocab(x->s->model), NULL, &x->req.chat, &r, &e))
+        return refuse(x, &e);
+    out->start = r.start;
+    bool ok = keep_ids(x, &r.tokens, out);
+    glim_rendered_free(&r);
+    return ok;
+}
+
+static bool encode_prompt(glim_exchange *x, const glim_api_prompt *p, encoded *out)
+{
+    glim_error e = {0};
+    glim_tokens t;
+    out->start = GLIM_START_CONTENT;
+    if (!p->text.p) {
+        out->ids = p->ids;
+        out->n = p->n_id;
+        return true;
+    }
+    if (glim_tokenize(glim_model_vocab(x->s->model), p->text, true, &t, &e)) return refuse(x, &e);
+    bool ok = keep_ids(x, &t, out);
+    glim_tokens_free(&t);
+    return ok;
+}
+
+/* The text of a prompt of ids, for echo. */
+static glim_str prompt_text(glim_exchange *x, const glim_api_prompt *p)
+{
+    const glim_vocab *v = glim_model_vocab(x->s->model);
+    glim_buf b;
+    if (p->text.p) return p->text;
+    glim_buf_init(&b, (size_t)64 << 20);
+    for (size_t i = 0; i < p->n_id; i++)
+        if (p->ids[i] >= 0 && (size_t)p->ids[i] < glim_vocab_size(v))
+            (void)glim_buf_addv(&b, glim_token_text(v, p->ids[i]));
+    glim_str text = keep(x, glim_buf_view(&b));
+    glim_buf_deinit(&b);
+    return text;
+}
+
+static bool encode_all(glim_exchange *x, encoded **out, size_t *n)
+{
+    glim_request *rq = &x->req;
+    *n = rq->raw ? rq->n_prompt : 1;
+    encoded *v = glim_arena_alloc0(x->arena, *n * sizeof *v);
+    glim_str *texts = glim_arena_alloc0(x->arena, *n * sizeof *texts);
+    if (!v || !texts) {
+        no_memory(x);
+        return false;
+    }
+    for (size_t i = 0; i < *n; i++)
+        if (!(rq->raw ? encode_prompt(x, &rq->prompts[i], &v[i]) : render_chat(x, &v[i])))
+            return false;
+    for (size_t i = 0; rq->echo && i < *n; i++)
+        texts[i] = prompt_text(x, &rq->prompts[i]);
+    if (rq->echo) x->info.prompt_texts = texts;
+    *out = v;
+    return true;
+}
+
+static void submit(glim_exchange *x, const encoded *v, size_t n_prompt)
+{
+    const glim_request *rq = &x->req;
+    size_t n = n_prompt * (size_t)rq->n;
+    glim_job_input *in = glim_arena_alloc0(x->arena, n * sizeof *in);
+    glim_gen_opts *gen = glim_arena_alloc0(x->arena, n * sizeof *gen);
+    if (!in || !gen) {
+        no_memory(x);
+        glim_exchange_answer(x);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const encoded *p = &v[i / (size_t)rq->n];
+        gen[i] = rq->gen;
+        gen[i].seed += i % (size_t)rq->n; /* several choices of one seed are not the same choice */
+        glim_job_input_init(&in[i]);
+        in[i].ids = p->ids;
+        in[i].n_id = p->n;
+        in[i].start = p->start;
+        in[i].raw = rq->raw;
+        in[i].tools = rq->chat.tools;
+        in[i].n_tool = rq->chat.n_tool;
+        in[i].gen = &gen[i];
+    }
+    glim_exchange_submit(x, in, n);
+}
+
+void glim_h_generate(glim_exchange *x)
+{
+    encoded *v;
+    size_t n;
+    if (decode(x) && encode_all(x, &v, &n))
+        submit(x, v, n);
+    else
+        glim_exchange_answer(x);
+}
+
+void glim_h_async(glim_exchange *x)
+{
+    encoded *v;
+    size_t n;
+    if (!decode(x) || !encode_all(x, &v, &n)) {
+        glim_exchange_answer(x);
+        return;
+    }
+    if (x->req.stream) {
+        glim_exchange_fail(x, GLIM_PROBLEM_BAD, "stream",
+                           "stream: an asynchronous answer cannot be streamed; leave the field out");
+        glim_exchange_answer(x);
+        return;
+    }
+    if (!glim_async_begin(x->s->async, glim_str_of(x->id), glim_str_of(x->key_id), x->request_id,
+                          x->info.model)) {
+        glim_exchange_fail(x, GLIM_PROBLEM_BUSY, NULL,
+                           "10,000 asynchronous answers are kept already; try again later");
+        x->problem.retry_after_s = 60;
+        glim_exchange_answer(x);
+        return;
+    }
+    x->is_async = true;
+    submit(x, v, n);
+    if (x->has_problem) { /* answered already; nobody knows the id */
+        glim_async_end(x->s->async, glim_str_of(x->id), false, (glim_str){"", 0});
+        return;
+    }
+    (void)glim_async_encode(&x->info, "PROCESSING", (glim_str){0}, &x->ack);
+    glim_exchange_ack(x);
+}
+
+void glim_h_async_get(glim_exchange *x)
+{
+    if (!glim_async_get(x->s->async, x->rest, glim_str_of(x->key_id), &x->out))
+        glim_exchange_fail(x, GLIM_PROBLEM_NOT_FOUND, "id",
+                           "no task %s is known here; results are kept for 24 hours",
+                           GLIM_QUOTE(x->rest));
+    glim_exchange_send(x);
+}
+
+void glim_h_cloud_only(glim_exchange *x)
+{
+    glim_exchange_fail(x, GLIM_PROBLEM_CLOUD_ONLY, NULL,
+                       "this path needs the vendor's platform; a local model cannot serve it");
+    glim_exchange_send(x);
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT
+ * server.c - from open listeners to the last answer: loading beside serving, who may come in, draining.
+ * Owns:   the parts and the order in which they live and die.
+ * Thread: glim_server_run() is the I/O thread; the model is loaded on one of its own, so that /health can say so. */
+#include "server/server_priv.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define TICK_MS 100
+
+void glim_server_opts_init(glim_server_opts *o)
+{
+    *o = (glim_server_opts){.n_slot = 8, .n_queue = 256, .drain_s = 30, .body_max = (size_t)32 << 20};
+    glim_model_opts_init(&o->model);
+}
+
+/* ---- names ------------------------------------------------------------------------------------ */
+
+/* api.md's rule: these mean the model that is there, in any case of letters. */
+static const char *const common_names[] = {
+    "default",           "glm-4.7-flash",        "zai-org/glm-4.7-flash", "zhipuai/glm-4.7-flash",
+    "glm-4.7-flash:latest", "glm-4.7-flash:8b", "glm-4.7-flash:16b"};
+
+bool glim_server_knows(const glim_server *s, glim_str name)
+{
+    if (name.n == 0) return true;
+    for (size_t i = 0; i < s->n_model; i++)
+        if (glim_str_ieq(name, s->models[i].id)) return true;
+    for (size_t i = 0; i < GLIM_COUNT(common_names); i++)
+        if (glim_str_ieq(name, glim_str_of(common_names[i]))) return true;
+    return false;
+}
+
+/* "models/glim-demo.gguf" is served as "glim-demo", "/srv/GLM/" as "GLM". */
+static glim_str model_name(const char *path)
+{
+    glim_str s = glim_str_of(path);
+    while (s.n > 1 && s.p[s.n - 1] == '/')
+        s.n--;
+    for (size_t i = s.n; i-- > 0;)
+        if (s.p[i] == '/' && i + 1 < s.n) {
+            s = glim_str_sub(s, i + 1, s.n);
+            break;
+        }
+    if (glim_str_ends(s, GLIM_STR(".gguf"))) s.n -= 5;
+    return s;
+}
+
+static glim_err name_models(glim_server *s, glim_error *e)
+{
+    s->n_model = 1 + s->o.n_alias;
+    s->models = glim_alloc_array(s->n_model, sizeof *s->models);
+    if (!s->models) return glim_fail(e, GLIM_E_NOMEM, "names");
+    glim_str name = model_name(s->o.model_path);
+    glim_buf_init(&s->model_id, 4096);
+    if (glim_buf_addv(&s->model_id, name)) return glim_fail(e, GLIM_E_NOMEM, "names");
+    for (size_t i = 0; i < s->n_model; i++) {
+        s->models[i] = (glim_api_model){0};
+        s->models[i].id =
+            i ? glim_str_of(s->o.aliases[i - 1]) : glim_buf_view(&s->model_id);
+    }
+    return GLIM_OK;
+}
+
+/* ---- loading ----------------------------------------------------------------------------------- */
+
+static glim_err load(glim_server *s, glim_error *e)
+{
+    glim_model_opts mo = s->o.model;
+    glim_sched_opts so;
+    mo.n_session = s->o.n_slot;
+    glim_err rc = glim_model_open(s->o.model_path, &mo, &s->model, e);
+    if (rc) return rc;
+    glim_sched_opts_init(&so);
+    so.n_slot = s->o.n_slot;
+    so.n_queue = s->o.n_queue;
+    if ((rc = glim_sched_new(s->model, &so, &s->sched, e))) return rc;
+    const glim_model_info *m = glim_model_get_info(s->model);
+    s->load_time_s = (int64_t)time(NULL);
+    for (size_t i = 0; i < s->n_model; i++) {
+        s->models[i].created_s = s->load_time_s;
+        s->models[i].n_ctx = m->plan.n_ctx;
+        s->models[i].n_ctx_train = m->plan.n_ctx_model;
+        s->models[i].n_param = m->n_param;
+        s->models[i].size_bytes = m->plan.weights;
+    }
+    return GLIM_OK;
+}
+
+static bool go_on_loading(void *user, uint64_t done, uint64_t total)
+{
+    glim_server *s = user;
+    if (atomic_load(&s->n_stop)) return false;
+    return !s->load_progress || s->load_progress(s->load_progress_user, done, total);
+}
+
+static void *load_model(void *arg)
+{
+    glim_server *s = arg;
+    s->load_progress = s->o.model.progress;
+    s->load_progress_user = s->o.model.progress_user;
+    s->o.model.progress = go_on_loading;
+    s->o.model.progress_user = s;
+    s->load_rc = load(s, &s->load_error);
+    if (s->load_rc) {
+        glim_http_stop(s->http);
+        return NULL;
+    }
+    int loading = GLIM_LOADING;
+    atomic_compare_exchange_strong(&s->phase, &loading, GLIM_SERVING);
+    if (s->o.on_ready) s->o.on_ready(s->o.user, s);
+    return NULL;
+}
+
+/* ---- requests ----------------------------------------------------------------------------------- */
+
+static void refuse(glim_exchange *x, unsigned allowed)
+{
+    glim_buf head, body;
+    glim_buf_init(&head, 4096);
+    glim_buf_init(&body, 65536);
+    glim_exchange_headers(x, &x->problem, &head);
+    if (allowed) {
+        (void)glim_buf_addf(&head, "Allow: ");
+        glim_route_methods(allowed, &head);
+        (void)glim_buf_addf(&head, "\r\n");
+    }
+    (void)x->route->shape(&x->problem, x->request_id, &body);
+    x->status_sent = glim_problem_status(&x->problem);
+    x->finished = true;
+    glim_http_reply(x->rq, x->status_sent, "application/json; charset=utf-8", glim_buf_view(&head),
+                    glim_buf_view(&body));
+    glim_buf_deinit(&head);
+    glim_buf_deinit(&body);
+}
+
+/* Who asks, and whether now is the time. Fills x's problem; the key is judged before the body comes. */
+static bool may_enter(glim_exchange *x, glim_http_req *rq)
+{
+    glim_server *s = x->s;
+    glim_auth_verdict v;
+    const glim_auth_given given = {glim_http_header_get(rq, "authorization"),
+                                   glim_http_header_count(rq, "authorization"),
+                                   glim_http_header_get(rq, "x-api-key")};
+    if (!glim_host_ok(glim_http_header_get(rq, "host"), rq->loopback_listener)) {
+        glim_exchange_fail(x, GLIM_PROBLEM_HOST, NULL,
+                           "this address answers only to localhost; use http://127.0.0.1 or http://localhost");
+        return false;
+    }
+    bool needs_key = x->route->handler == NULL || (x->route->flags & GLIM_ROUTE_KEY);
+    if (needs_key && rq->method != GLIM_OPTIONS &&
+        !glim_auth_check(s->auth, &given, (int64_t)time(NULL), &v)) {
+        glim_exchange_fail(x, v.kind, NULL, "%s", v.text);
+        return false;
+    }
+    if (needs_key && rq->method != GLIM_OPTIONS) memcpy(x->key_id, v.key_id, sizeof x->key_id);
+    return true;
+}
+
+static bool is_time(glim_exchange *x)
+{
+    glim_phase phase = (glim_phase)atomic_load(&x->s->phase);
+    if (!(x->route->flags & GLIM_ROUTE_READY) || phase == GLIM_SERVING) return true;
+    if (phase == GLIM_LOADING)
+        glim_exchange_fail(x, GLIM_PROBLEM_LOADING, NULL,
+                           "the model is still loading; try again in some seconds");
+    else
+        glim_exchange_fail(x, GLIM_PROBLEM_DRAINING, NULL,
+                           "the server is going down; try again later");
+    x->problem.retry_after_s = phase == GLIM_LOADING ? 2 : 10;
+    return false;
+}
+
+static void answer_options(glim_exchange *x, unsigned allowed)
+{
+    glim_buf head;
+    glim_buf_init(&head, 4096);
+    glim_exchange_headers(x, NULL, &head);
+    (void)glim_buf_addf(&head, "Allow: ");
+    glim_route_methods(allowed, &head);
+    (void)glim_buf_addf(&head, "\r\n");
+    x->status_sent = 204;
+    x->finished = true;
+    glim_http_reply(x->rq, 204, NULL, glim_buf_view(&head), (glim_str){"", 0});
+    glim_buf_deinit(&head);
+}
+
+static bool on_head(void *user, glim_http_req *rq)
+{
+    glim_server *s = user;
+    glim_str rest;
+    unsigned allowed;
+    glim_problem_fn shape;
+    const glim_route *r = glim_route_find(rq->method, rq->path, &rest, &allowed, &shape);
+    glim_exchange *x = glim_exchange_new(s, rq, r ? r : glim_route_none(shape), rest);
+    if (!x) {
+        glim_http_reply(rq, 503, "text/plain", GLIM_STR("Retry-After: 2\r\n"), GLIM_STR("out of memory\n"));
+        return false;
+    }
+    rq->user = x;
+    bool fine = may_enter(x, rq);
+    if (fine && rq->method == GLIM_OPTIONS && allowed) {
+        answer_options(x, allowed);
+        return false;
+    }
+    if (fine && !r) {
+        if (allowed)
+            glim_exchange_fail(x, GLIM_PROBLEM_METHOD, NULL, "%s is not possible here",
+                               GLIM_QUOTE(rq->method_text));
+        else
+            glim_exchange_fail(x, GLIM_PROBLEM_NO_PATH, NULL, "there is nothing at %s",
+                               GLIM_QUOTE(rq->path));
+        fine = false;
+    }
+    if (fine) fine = is_time(x);
+    if (!fine) refuse(x, r ? 0 : allowed);
+    return fine;
+}
+
+static void on_request(void *user, glim_http_req *rq)
+{
+    glim_server *s = user;
+    glim_exchange *x = rq->user;
+    glim_exchange_take_body(x, rq);
+    if (x->has_problem)
+        glim_exchange_send(x);
+    else if (x->route->where == GLIM_ON_IO)
+        x->route->handler(x);
+    else
+        glim_prep_push(s->prep, x);
+}
+
+/* The reader refused what came: answered in the shape of the path, as far as it is known. */
+static void on_fault(void *user, glim_http_req *rq)
+{
+    static const glim_problem_kind kinds[] = {
+        [GLIM_HTTP_OK] = GLIM_PROBLEM_BAD,
+        [GLIM_HTTP_MALFORMED] = GLIM_PROBLEM_BAD,
+        [GLIM_HTTP_HEAD_TOO_LARGE] = GLIM_PROBLEM_HEAD_TOO_LARGE,
+        [GLIM_HTTP_BODY_TOO_LARGE] = GLIM_PROBLEM_TOO_LARGE,
+        [GLIM_HTTP_ENCODED_BODY] = GLIM_PROBLEM_ENCODING,
+        [GLIM_HTTP_TIMEOUT] = GLIM_PROBLEM_TIMEOUT,
+        [GLIM_HTTP_VERSION] = GLIM_PROBLEM_VERSION,
+        [GLIM_HTTP_EXPECTATION] = GLIM_PROBLEM_EXPECTATION,
+    };
+    glim_str rest;
+    unsigned allowed;
+    glim_problem_fn shape = glim_problem_openai;
+    if (rq->path.n) (void)glim_route_find(rq->method, rq->path, &rest, &allowed, &shape);
+    glim_exchange *x = rq->user;
+    if (!x) {
+        x = glim_exchange_new(user, rq, glim_route_none(shape), (glim_str){"", 0});
+        rq->user = x;
+    }
+    if (!x) {
+        glim_http_reply(rq, 400, "text/plain", (glim_str){"", 0}, GLIM_STR("bad request\n"));
+        return;
+    }
+    glim_exchange_fail(x, kinds[rq->fault], NULL, "%s", rq->fault_text ? rq->fault_text : "bad request");
+    refuse(x, 0);
+}
+
+static void on_gone(void *user, glim_http_req *rq)
+{
+    (void)user;
+    if (rq->user) glim_exchange_gone(rq->user);
+}
+
+static void on_room(void *user, glim_http_req *rq)
+{
+    (void)user;
+    if (rq->user) glim_exchange_room(rq->user);
+}
+
+static void on_done(void *user, glim_http_req *rq)
+{
+    (void)user;
+    if (rq->user) glim_exchange_done(rq->user);
+    rq->user = NULL;
+}
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+void glim_server_stop(glim_server *s)
+{
+    atomic_fetch_add(&s->n_stop, 1);
+}
+
+static void tick(void *arg)
+{
+    glim_server *s = arg;
+    glim_exchange_tick(s);
+    int stops = atomic_load(&s->n_stop);
+    if (stops == 0) return;
+    uint64_t now = glim_now_ns();
+    if (s->drain_from_ns == 0) {
+        s->drain_from_ns = now;
+        atomic_store(&s->phase, GLIM_DRAINING);
+        glim_http_stop_accepting(s->http);
+        GLIM_INFO("server", "drain", "open=%zu", glim_http_n_open(s->http));
+    }
+    bool late = now - s->drain_from_ns > (uint64_t)s->o.drain_s * 1000000000u;
+    if (glim_http_n_open(s->http) == 0 || stops > 1 || late) {
+        if (glim_http_n_open(s->http))
+            GLIM_WARN("server", "drain", "cut_off=%zu", glim_http_n_open(s->http));
+        glim_http_stop(s->http);
+    }
+}
+
+static glim_err read_keys(glim_server *s, glim_error *e)
+{
+    char warning[512] = "";
+    s->auth = glim_auth_new();
+    if (!s->auth) return glim_fail(e, GLIM_E_NOMEM, "keys");
+    glim_err rc = GLIM_OK;
+    for (size_t i = 0; !rc && i < s->o.n_key; i++)
+        rc = glim_auth_add(s->auth, glim_str_of(s->o.keys[i]), e);
+    if (!rc && s->o.key_file)
+        rc = glim_auth_add_file(s->auth, s->o.key_file, warning, sizeof warning, e);
+    if (warning[0]) GLIM_WARN("server", "keys", "%s", warning);
+    return rc ? rc
+              : glim_bind_check(s->o.listen, s->o.n_listen, glim_auth_count(s->auth) > 0,
+                                s->o.insecure, e);
+}
+
+static glim_err make_parts(glim_server *s, glim_error *e)
+{
+    size_t n_route;
+    const char *const *patterns = glim_route_patterns(&n_route);
+    glim_http_opts ho;
+    glim_err rc = read_keys(s, e);
+    if (!rc) rc = name_models(s, e);
+    if (rc) return rc;
+    s->async = glim_async_new();
+    s->metrics = glim_metrics_new(glim_version(), patterns, n_route);
+    if (!s->async || !s->metrics) return glim_fail(e, GLIM_E_NOMEM, "server");
+    if ((rc = glim_prep_new(2, &s->prep, e))) return rc;
+    glim_http_opts_init(&ho);
+    ho.listen = s->o.listen;
+    ho.n_listen = s->o.n_listen;
+    ho.body_max = s->o.body_max;
+    ho.on_head = on_head;
+    ho.on_request = on_request;
+    ho.on_fault = on_fault;
+    ho.on_gone = on_gone;
+    ho.on_room = on_room;
+    ho.on_done = on_done;
+    ho.user = s;
+    rc = glim_http_new(&ho, &s->http, e);
+    return rc ? rc : glim_http_every(s->http, TICK_MS, tick, s);
+}
+
+glim_err glim_server_new(const glim_server_opts *o, glim_server **out, glim_error *e)
+{
+    glim_server *s = glim_new0(glim_server);
+    if (!s) return glim_fail(e, GLIM_E_NOMEM, "server");
+    s->o = *o;
+    atomic_init(&s->phase, GLIM_LOADING);
+    snprintf(s->fingerprint, sizeof s->fingerprint, "glim-%s", glim_version());
+    glim_err rc = make_parts(s, e);
+    if (rc) {
+        glim_server_free(s);
+        return rc;
+    }
+    *out = s;
+    return GLIM_OK;
+}
+
+glim_err glim_server_run(glim_server *s, glim_error *e)
+{
+    if (s->o.on_listen) s->o.on_listen(s->o.user, s);
+    int err = pthread_create(&s->loader, NULL, load_model, s);
+    if (err) return glim_fail(e, GLIM_E_FULL, "cannot start a thread to load the model: %s", strerror(err));
+    glim_err rc = glim_http_run(s->http, e);
+    pthread_join(s->loader, NULL);
+    if (s->load_rc && !atomic_load(&s->n_stop)) {
+        if (e) *e = s->load_error;
+        rc = s->load_rc;
+    }
+    return rc;
+}
+
+void glim_server_free(glim_server *s)
+{
+    if (!s) return;
+    /* The engine's last events still find the sockets' queue; then whoever holds a request lets go. */
+    glim_prep_free(s->prep);
+    glim_sched_free(s->sched);
+    glim_http_free(s->http);
+    glim_model_close(s->model);
+    glim_async_free(s->async);
+    glim_metrics_free(s->metrics);
+    glim_auth_free(s->auth);
+    glim_buf_deinit(&s->model_id);
+    glim_free(s->models);
+    glim_free(s);
+}
+
+const char *glim_server_address(const glim_server *s, size_t i)
+{
+    return glim_http_address(s->http, i);
+}
