@@ -46,6 +46,8 @@ typedef struct glim_problem {
 void glim_problem_from(const glim_error *e, glim_problem *out);
 void glim_problem_set(glim_problem *p, glim_problem_kind kind, const char *param, const char *fmt, ...) GLIM_PRINTF(4, 5);
 int glim_problem_status(const glim_problem *p);
+/* The same on Zhipu's mounts, whose clients have no class for 404: an unknown model is 400. */
+int glim_problem_status_zhipu(const glim_problem *p);
 bool glim_problem_retry(const glim_problem *p); /* false: x-should-retry: false */
 
 /* ---- dialects: one decoded request, one event stream, many spellings -------------------------- */
@@ -110,6 +112,7 @@ struct glim_dialect {
     /* An error: as a whole body, or as the last thing in a stream that has begun. */
     glim_err (*problem)(const glim_problem *p, glim_str request_id, glim_buf *out);
     glim_err (*stream_problem)(const glim_problem *p, glim_str request_id, glim_buf *out);
+    int (*status)(const glim_problem *p); /* HTTP status of a problem on this mount */
 };
 
 extern const glim_dialect glim_dialect_openai_chat, glim_dialect_openai_completions, glim_dialect_zhipu_chat;

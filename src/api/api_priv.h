@@ -31,8 +31,34 @@ GLIM_MUST_USE glim_err glim_api_str(const glim_api_path *p, const glim_json *obj
 GLIM_MUST_USE glim_err glim_api_bool(const glim_api_path *p, const glim_json *obj, const char *key,
                                      glim_tristate *out, glim_error *e);
 
+/* A list of token ids; v is an array. */
+GLIM_MUST_USE glim_err glim_api_ids(glim_arena *a, const glim_api_path *p, const glim_json *v,
+                                    const int32_t **out, size_t *n_out, glim_error *e);
+
 /* Legacy bare functions ("functions"), each wrapped as a tool. */
 GLIM_MUST_USE glim_err glim_openai_functions_decode(glim_arena *a, const glim_json *v,
                                                     glim_chat *out, glim_error *e);
+
+/* Which chat mount a body came to: fields are the same, few defaults and rules are not. */
+typedef enum glim_chat_mount { GLIM_MOUNT_OPENAI, GLIM_MOUNT_ZHIPU } glim_chat_mount;
+/* A chat request's object to a request. Errors: as glim_openai_chat_decode(). */
+GLIM_MUST_USE glim_err glim_openai_chat_read(glim_arena *a, const glim_json *root,
+                                             glim_chat_mount mount, glim_request *out,
+                                             glim_error *e);
+/* tool_choice and function_call: may empty or thin out the tools of c, or fill the forcing of g.
+ * Either may be NULL. (openai_choice.c) */
+GLIM_MUST_USE glim_err glim_openai_choice_decode(glim_arena *a, const glim_json *tool_choice,
+                                                 const glim_json *function_call, glim_chat *c,
+                                                 glim_gen_opts *g, glim_error *e);
+/* thinking in all its spellings; any may be NULL. field: enable_thinking at the top. (openai_thinking.c) */
+typedef struct glim_thinking_fields {
+    const glim_json *thinking, *kwargs, *reasoning, *effort;
+    glim_tristate field;
+} glim_thinking_fields;
+GLIM_MUST_USE glim_err glim_openai_thinking_decode(const glim_thinking_fields *f, glim_chat *c,
+                                                   glim_gen_opts *g, glim_error *e);
+
+/* Ends a decode: fills p from e unless rc is OK; returns rc. */
+glim_err glim_api_end_decode(glim_err rc, const glim_error *e, glim_problem *p);
 
 #endif

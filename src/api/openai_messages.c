@@ -273,8 +273,9 @@ static glim_err check_ids(const glim_api_path *p, const glim_message *m, const g
         if (rc && rc != GLIM_E_STATE) return no_memory(p, e);
     }
     if (m->tool_call_id.n && !(*ids && glim_map_get(*ids, m->tool_call_id, NULL)))
-        return glim_api_fail(GLIM_API_KEY(p, "tool_call_id"), GLIM_E_INPUT, v, e,
-                             "%s is the id of no earlier call", GLIM_QUOTE(m->tool_call_id));
+        return glim_api_fail(p->up, GLIM_E_INPUT, v, e,
+                             "the tool_call_id %s of message %zu is the id of no earlier call",
+                             GLIM_QUOTE(m->tool_call_id), p->i);
     return GLIM_OK;
 }
 

@@ -73,3 +73,27 @@ glim_err glim_api_bool(const glim_api_path *p, const glim_json *obj, const char 
     *out = b ? GLIM_ON : GLIM_OFF;
     return GLIM_OK;
 }
+
+glim_err glim_api_ids(glim_arena *a, const glim_api_path *p, const glim_json *v,
+                      const int32_t **out, size_t *n_out, glim_error *e)
+{
+    size_t n = 0;
+    *out = NULL;
+    *n_out = 0;
+    if (v->n_child == 0) return GLIM_OK;
+    int32_t *ids = GLIM_ARENA_ARRAY(a, int32_t, v->n_child);
+    if (!ids) return glim_api_fail(p, GLIM_E_NOMEM, NULL, e, "no memory for the token ids");
+    GLIM_JSON_EACH(x, v)
+    {
+        int64_t id;
+        const glim_api_path *at = GLIM_API_ELEMENT(p, n);
+        if (x->type != GLIM_JSON_NUMBER) return glim_api_wrong_type(at, "a token id", x, e);
+        if (!glim_json_i64(x, &id) || id < 0 || id > INT32_MAX)
+            return glim_api_fail(at, GLIM_E_INPUT, x, e, "%.*s is no token id",
+                                 (int)GLIM_MIN(x->text.n, (size_t)40), x->text.p);
+        ids[n++] = (int32_t)id;
+    }
+    *out = ids;
+    *n_out = n;
+    return GLIM_OK;
+}

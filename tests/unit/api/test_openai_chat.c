@@ -63,7 +63,8 @@ static void defaults(void **state)
         "'n':1,'presence_penalty':0,'frequency_penalty':0.0,'repetition_penalty':1.0,"
         "'repeat_penalty':1,'logprobs':false,'top_logprobs':0,'logit_bias':{},"
         "'response_format':{'type':'text'},'parallel_tool_calls':true,'stop_token_ids':[],"
-        "'modalities':['text'],'echo':false,'ignore_eos':false,'separate_reasoning':true",
+        "'modalities':['text'],'echo':false,'ignore_eos':false,'separate_reasoning':true,"
+        "'stream_reasoning':true,'skip_special_tokens':true,'no_stop_trim':false,'min_tokens':0",
         "'stop':[],'tools':[],'tool_choice':'auto','functions':[],'function_call':'auto',"
         "'thinking':{},'reasoning':{},'chat_template_kwargs':{},'do_sample':true,"
         "'add_generation_prompt':true,'extra_body':{}",
@@ -191,6 +192,8 @@ static void tool_fields(void **state)
     assert_int_equal(rq.chat.tools[1].name.n, 1);
 }
 
+#define ONE_TOOL "'tools':[{'type':'function','function':{'name':'f'}}],"
+
 static void refusals(void **state)
 {
     (void)state;
@@ -221,15 +224,50 @@ static void refusals(void **state)
         {"'stop':''", GLIM_E_INPUT, "stop: an empty string"},
         {"'stop':['1','2','3','4','5','6','7','8','9','a','b','c','d','e','f','g','h']",
          GLIM_E_INPUT, "stop: 17 strings; at most 16"},
-        {"'n':2", GLIM_E_UNSUPPORTED, "n: only 1 is supported"},
-        {"'n':'1'", GLIM_E_INPUT, "n: expected a number"},
-        {"'logprobs':true", GLIM_E_UNSUPPORTED, "logprobs: only false"},
-        {"'top_logprobs':5", GLIM_E_UNSUPPORTED, "top_logprobs: only 0"},
-        {"'logit_bias':{'1':5}", GLIM_E_UNSUPPORTED, "logit_bias: not supported"},
-        {"'presence_penalty':0.5", GLIM_E_UNSUPPORTED, "presence_penalty: only 0"},
-        {"'frequency_penalty':-0.5", GLIM_E_UNSUPPORTED, "frequency_penalty: only 0"},
-        {"'repetition_penalty':1.1", GLIM_E_UNSUPPORTED, "repetition_penalty: only 1"},
-        {"'parallel_tool_calls':false", GLIM_E_UNSUPPORTED, "parallel_tool_calls: only true"},
+        {"'n':0", GLIM_E_INPUT, "n: 0 is below 1"},
+        {"'n':129", GLIM_E_INPUT, "n: 129 is above 128"},
+        {"'n':'1'", GLIM_E_INPUT, "n: expected an integer"},
+        {"'best_of':2", GLIM_E_UNSUPPORTED, "best_of: only 1 is supported"},
+        {"'best_of':'2'", GLIM_E_INPUT, "best_of: expected a number"},
+        {"'logprobs':5", GLIM_E_INPUT, "logprobs: expected true or false"},
+        {"'top_logprobs':5", GLIM_E_INPUT, "top_logprobs: needs"},
+        {"'top_logprobs':5,'logprobs':false", GLIM_E_INPUT, "top_logprobs: needs"},
+        {"'top_logprobs':21,'logprobs':true", GLIM_E_INPUT, "top_logprobs: 21 is above 20"},
+        {"'top_logprobs':-1,'logprobs':true", GLIM_E_INPUT, "top_logprobs: -1 is below 0"},
+        {"'logit_bias':[[1,5]]", GLIM_E_INPUT, "logit_bias: expected an object"},
+        {"'logit_bias':{'a':5}", GLIM_E_INPUT, "logit_bias: the key \"a\" is no token id"},
+        {"'logit_bias':{'-1':5}", GLIM_E_INPUT, "logit_bias: the key"},
+        {"'logit_bias':{'2147483648':5}", GLIM_E_INPUT, "logit_bias: the key"},
+        {"'logit_bias':{'1':'5'}", GLIM_E_INPUT, "logit_bias: token 1: expected a number"},
+        {"'logit_bias':{'1':101}", GLIM_E_INPUT, "logit_bias: token 1: a bias lies"},
+        {"'presence_penalty':2.5", GLIM_E_INPUT, "presence_penalty: 2.5 is above 2"},
+        {"'frequency_penalty':-2.5", GLIM_E_INPUT, "frequency_penalty: -2.5 is below -2"},
+        {"'repetition_penalty':0", GLIM_E_INPUT, "repetition_penalty: 0 is out of range"},
+        {"'repeat_penalty':10.5", GLIM_E_INPUT, "repeat_penalty: 10.5 is out of range"},
+        {"'repetition_penalty':true", GLIM_E_INPUT, "repetition_penalty: expected a number"},
+        {"'min_tokens':-1", GLIM_E_INPUT, "min_tokens: -1 is below 0"},
+        {"'dry_base':0.5", GLIM_E_INPUT, "dry_base: 0.5 is below 1"},
+        {"'stop_token_ids':5", GLIM_E_INPUT, "stop_token_ids: expected a list"},
+        {"'stop_token_ids':[1,'2']", GLIM_E_INPUT, "stop_token_ids[1]: expected a token id"},
+        {"'stop_token_ids':[-1]", GLIM_E_INPUT, "stop_token_ids[0]: -1 is no token id"},
+        {"'stop_token_ids':[1.5]", GLIM_E_INPUT, "stop_token_ids[0]: 1.5 is no token id"},
+        {"'ignore_eos':1", GLIM_E_INPUT, "ignore_eos: expected true or false"},
+        {"'parallel_tool_calls':0", GLIM_E_INPUT, "parallel_tool_calls: expected true"},
+        {"'stream_options':true", GLIM_E_INPUT, "stream_options: expected an object"},
+        {"'stream_options':{'include_usage':1}", GLIM_E_INPUT, "stream_options.include_usage: ex"},
+        {"'request_id':[]", GLIM_E_INPUT, "request_id: expected a string"},
+        {"'user_id':5", GLIM_E_INPUT, "user_id: expected a string"},
+        {"'meta':'x'", GLIM_E_INPUT, "meta: expected an object"},
+        {"'extra':{'target':{}}", GLIM_E_UNSUPPORTED, "extra: not supported"},
+        {"'reasoning_format':'odd'", GLIM_E_INPUT, "reasoning_format: \"odd\" is unknown"},
+        {"'continue_final_message':true", GLIM_E_UNSUPPORTED, "continue_final_message: only false"},
+        {"'response_format':{'type':'json_schema','json_schema':{}}", GLIM_E_UNSUPPORTED,
+         "response_format.type: \"json_schema\""},
+        {"'response_format':{'type':'structural_tag'}", GLIM_E_UNSUPPORTED, "response_format.type"},
+        {"'regex':'a'", GLIM_E_UNSUPPORTED, "regex: not supported"},
+        {"'ebnf':'a'", GLIM_E_UNSUPPORTED, "ebnf: not supported"},
+        {"'guided_json':{}", GLIM_E_UNSUPPORTED, "guided_json: not supported"},
+        {"'structured_outputs':{}", GLIM_E_UNSUPPORTED, "structured_outputs: not supported"},
         {"'response_format':{'type':'json_object'}", GLIM_E_UNSUPPORTED,
          "response_format.type: \"json_object\" is not supported"},
         {"'response_format':{}", GLIM_E_INPUT, "response_format.type: missing"},
@@ -237,13 +275,45 @@ static void refusals(void **state)
         {"'modalities':['text','audio']", GLIM_E_UNSUPPORTED, "modalities: the model is text-only"},
         {"'audio':{}", GLIM_E_UNSUPPORTED, "audio: not supported"},
         {"'grammar':'x'", GLIM_E_UNSUPPORTED, "grammar: not supported"},
-        {"'tool_choice':'required'", GLIM_E_UNSUPPORTED, "tool_choice: forcing a call (required)"},
-        {"'tool_choice':{'type':'function','function':{'name':'f'}}", GLIM_E_UNSUPPORTED,
-         "tool_choice: forcing a call (function)"},
-        {"'tool_choice':{'type':'allowed_tools'}", GLIM_E_UNSUPPORTED, "tool_choice: forcing"},
+        {"'tool_choice':'required'", GLIM_E_INPUT, "tool_choice: a call is asked for, but no"},
+        {"'tools':[],'tool_choice':'required'", GLIM_E_INPUT, "tool_choice: a call is asked"},
+        {"'tools':[{'type':'web_search'}],'tool_choice':'required'", GLIM_E_INPUT,
+         "tool_choice: a call is asked"},
+        {"'tool_choice':{'type':'function','function':{'name':'f'}}", GLIM_E_INPUT,
+         "tool_choice: a call is asked"},
+        {ONE_TOOL "'tool_choice':{'type':'function','function':{'name':'g'}}", GLIM_E_INPUT,
+         "tool_choice.function.name: no tool of the name \"g\" was sent"},
+        {ONE_TOOL "'tool_choice':{'name':'g'}", GLIM_E_INPUT, "tool_choice.name: no tool"},
+        {ONE_TOOL "'tool_choice':{'type':'function'}", GLIM_E_INPUT, "tool_choice.name: missing"},
+        {ONE_TOOL "'tool_choice':{'type':'function','function':'f'}", GLIM_E_INPUT,
+         "tool_choice.function: expected an object"},
+        {ONE_TOOL "'tool_choice':'function'", GLIM_E_INPUT, "tool_choice: \"function\" is unknown"},
+        {ONE_TOOL "'tool_choice':{}", GLIM_E_INPUT, "tool_choice.type: missing"},
+        {ONE_TOOL "'tool_choice':{'type':'allowed_tools'}", GLIM_E_INPUT,
+         "tool_choice.tools: missing"},
+        {ONE_TOOL "'tool_choice':{'type':'allowed_tools','allowed_tools':{'tools':[]}}",
+         GLIM_E_INPUT, "tool_choice.allowed_tools.tools: 0 entries"},
+        {ONE_TOOL "'tool_choice':{'type':'allowed_tools','mode':'often','tools':[]}", GLIM_E_INPUT,
+         "tool_choice.mode: \"often\" is unknown"},
+        {ONE_TOOL "'tool_choice':{'type':'allowed_tools','tools':[{'name':'g'}]}", GLIM_E_INPUT,
+         "tool_choice.tools[0].name: no tool"},
+        {ONE_TOOL "'tool_choice':{'type':'allowed_tools','tools':['f']}", GLIM_E_INPUT,
+         "tool_choice.tools[0]: expected a tool object"},
+        {ONE_TOOL "'tool_choice':{'type':'custom'}", GLIM_E_UNSUPPORTED, "tool_choice: custom"},
+        {ONE_TOOL "'tool_choice':'auto','function_call':{'name':'g'}", GLIM_E_INPUT,
+         "function_call.name: no tool"},
         {"'tool_choice':'often'", GLIM_E_INPUT, "tool_choice: \"often\" is unknown"},
         {"'tool_choice':7", GLIM_E_INPUT, "tool_choice: expected a string or an object"},
-        {"'function_call':{'name':'f'}", GLIM_E_UNSUPPORTED, "function_call: forcing"},
+        {"'function_call':{'name':'f'}", GLIM_E_INPUT, "function_call: a call is asked"},
+        {"'tools':[{'type':'web_search','web_search':{'enable':true}}]", GLIM_E_UNSUPPORTED,
+         "tools[0]: web_search needs"},
+        {"'tools':[{'type':'web_search','web_search':{'enable':'True'}}]", GLIM_E_UNSUPPORTED,
+         "tools[0]: web_search needs"},
+        {"'tools':[{'type':'retrieval','retrieval':{'knowledge_id':'1'}}]", GLIM_E_UNSUPPORTED,
+         "tools[0]: tools of type \"retrieval\""},
+        {"'tools':[{'type':'mcp','mcp':{}}]", GLIM_E_UNSUPPORTED,
+         "tools[0]: tools of type \"mcp\""},
+        {"'tools':[{'type':'custom'}]", GLIM_E_UNSUPPORTED, "tools[0]: tools of type"},
         {"'tools':{}", GLIM_E_INPUT, "tools: expected a list"},
         {"'functions':1", GLIM_E_INPUT, "functions: expected a list"},
         {"'functions':[{}]", GLIM_E_INPUT, "functions[0].name: missing"},
@@ -252,7 +322,8 @@ static void refusals(void **state)
         {"'thinking':{'type':'on'}", GLIM_E_INPUT, "thinking.type: \"on\" is unknown"},
         {"'thinking':{'type':1}", GLIM_E_INPUT, "thinking.type: expected a string"},
         {"'thinking':{'clear_thinking':0}", GLIM_E_INPUT, "thinking.clear_thinking: expected true"},
-        {"'thinking':{'budget_tokens':1024}", GLIM_E_UNSUPPORTED, "thinking.budget_tokens: not"},
+        {"'thinking':{'budget_tokens':0}", GLIM_E_INPUT, "thinking.budget_tokens: 0 is out"},
+        {"'thinking':{'budget_tokens':'9'}", GLIM_E_INPUT, "thinking.budget_tokens: expected an"},
         {"'chat_template_kwargs':[]", GLIM_E_INPUT, "chat_template_kwargs: expected an object"},
         {"'chat_template_kwargs':{'enable_thinking':'false'}", GLIM_E_INPUT,
          "chat_template_kwargs.enable_thinking: expected true or false"},
@@ -266,7 +337,7 @@ static void refusals(void **state)
         {"'thinking':{'type':'enabled'},'reasoning_effort':'all'", GLIM_E_INPUT,
          "reasoning_effort: "},
         {"'extra_body':1", GLIM_E_INPUT, "extra_body: expected an object"},
-        {"'extra_body':{'n':3}", GLIM_E_UNSUPPORTED, "extra_body: n: only 1"},
+        {"'extra_body':{'n':0}", GLIM_E_INPUT, "extra_body: n: 0 is below 1"},
         {"'messages':[]", GLIM_E_INPUT, "messages: at byte"}, /* the second key of that name */
     };
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
@@ -280,6 +351,240 @@ static void refusals(void **state)
         assert_memory_equal(e.msg, cases[i].begins, strlen(cases[i].begins));
         assert_int_equal(decode(cases[i].members, &rq, NULL), rc);
     }
+}
+
+/* ---- the whole request ----------------------------------------------------------------------- */
+
+static glim_request accept_on(const glim_dialect *d, const char *members)
+{
+    glim_request rq;
+    glim_problem p = {0};
+    int n = snprintf(text, sizeof text, "{'messages':[{'role':'user','content':'hi'}]%s%s}",
+                     members[0] ? "," : "", members);
+    assert_true(n > 0 && (size_t)n < sizeof text);
+    for (char *c = text; *c; c++)
+        if (*c == '\'') *c = '"';
+    glim_err rc = d->decode(arena, glim_str_of(text), &rq, &p);
+    if (rc) print_error("%s: %s\n", members, p.msg);
+    assert_int_equal(rc, GLIM_OK);
+    assert_false(rq.raw);
+    return rq;
+}
+
+static glim_request request(const char *members)
+{
+    return accept_on(&glim_dialect_openai_chat, members);
+}
+
+static void check_str(glim_str got, const char *want)
+{
+    if (!glim_str_is(got, want)) print_error("\"%.*s\" is not %s\n", GLIM_STR_ARG(got), want);
+    assert_true(glim_str_is(got, want));
+}
+
+static void request_defaults(void **state)
+{
+    (void)state;
+    glim_request rq = request("");
+    check_str(rq.model, "");
+    check_str(rq.request_id, "");
+    check_str(rq.user_id, "");
+    assert_int_equal(rq.n, 1);
+    assert_false(rq.stream || rq.include_usage || rq.continuous_usage || rq.inline_reasoning);
+    assert_false(rq.hold_reasoning || rq.echo || rq.logprobs);
+    assert_true(rq.tool_stream);
+    assert_int_equal(rq.n_note, 0);
+    assert_int_equal(rq.gen.n_logprob, -1);
+    assert_int_equal(rq.gen.think_budget, -1);
+    assert_false(rq.gen.call_required || rq.gen.one_call || rq.gen.keep_stop);
+    assert_false(rq.gen.keep_special || rq.gen.ignore_eos);
+    assert_true(rq.gen.repetition_penalty == 1.0f);
+    assert_true(rq.gen.presence_penalty == 0.0f && rq.gen.frequency_penalty == 0.0f);
+}
+
+static void request_fields(void **state)
+{
+    (void)state;
+    glim_request rq = request(
+        "'model':'zai-org/GLM-4.7-Flash','n':3,'stream':true,'presence_penalty':0.5,"
+        "'frequency_penalty':-0.5,'repetition_penalty':1.1,'min_tokens':4,'ignore_eos':true,"
+        "'stop_token_ids':[7,8],'no_stop_trim':true,'skip_special_tokens':false,'logprobs':true,"
+        "'top_logprobs':5,'logit_bias':{'50':-100,'7':1.5},'request_id':'req-1','user_id':'u-1',"
+        "'user':'other','parallel_tool_calls':false,'separate_reasoning':false,"
+        "'stream_reasoning':false,'thinking':{'type':'enabled','budget_tokens':99},"
+        "'dry_multiplier':0.8,'dry_base':2,'dry_allowed_length':3,'dry_penalty_last_n':64,"
+        "'stream_options':{'include_usage':true,'continuous_usage_stats':true}");
+    const glim_gen_opts *g = &rq.gen;
+    check_str(rq.model, "zai-org/GLM-4.7-Flash");
+    check_str(rq.request_id, "req-1");
+    check_str(rq.user_id, "u-1");
+    assert_int_equal(rq.n, 3);
+    assert_true(rq.stream && rq.include_usage && rq.continuous_usage && rq.logprobs);
+    assert_true(rq.inline_reasoning && rq.hold_reasoning);
+    assert_true(g->presence_penalty == 0.5f && g->frequency_penalty == -0.5f);
+    assert_true(g->repetition_penalty == 1.1f);
+    assert_int_equal(g->n_min, 4);
+    assert_true(g->ignore_eos && g->keep_stop && g->keep_special && g->one_call);
+    assert_int_equal(g->n_stop_id, 2);
+    assert_int_equal(g->stop_ids[1], 8);
+    assert_int_equal(g->n_logprob, 5);
+    assert_int_equal(g->n_bias, 2);
+    assert_int_equal(g->biases[0].id, 50);
+    assert_true(g->biases[0].bias == -100.0f && g->biases[1].bias == 1.5f);
+    assert_int_equal(g->think_budget, 99);
+    assert_true(g->dry_multiplier == 0.8f && g->dry_base == 2.0f);
+    assert_int_equal(g->dry_allowed_length, 3);
+    assert_int_equal(g->dry_range, 64);
+
+    assert_int_equal(request("'logprobs':true").gen.n_logprob, 0);
+    check_str(request("'request_id':12.50").request_id, "12.50"); /* the SDK's tests send a float */
+    check_str(request("'rid':'r'").request_id, "r");
+    check_str(request("'user':'u'").user_id, "u");
+    assert_true(request("'repeat_penalty':1.5").gen.repetition_penalty == 1.5f);
+    assert_false(request("'stream_options':{'continuous_usage_stats':true}").continuous_usage);
+    assert_true(request("'reasoning_format':'none'").inline_reasoning);
+    assert_false(request("'reasoning_format':'deepseek'").inline_reasoning);
+    /* the reading of other people's Python */
+    rq = request("'extra_body':{'thinking':{'type':'disabled'},'n':2,'model':'inner'},'model':'m'");
+    assert_int_equal(rq.chat.think, GLIM_OFF);
+    assert_int_equal(rq.n, 2);
+    check_str(rq.model, "m");
+}
+
+static void choices(void **state)
+{
+    (void)state;
+#define TWO_TOOLS "'tools':[{'type':'function','function':{'name':'f'}},{'name':'g'}],"
+    static const struct {
+        const char *members;
+        size_t n_tool;
+        bool required;
+        const char *names; /* joined by spaces */
+    } cases[] = {
+        {TWO_TOOLS "'tool_choice':'auto'", 2, false, ""},
+        {TWO_TOOLS "'tool_choice':null", 2, false, ""},
+        {TWO_TOOLS "'tool_choice':{'type':'auto'}", 2, false, ""},
+        {TWO_TOOLS "'tool_choice':'none'", 0, false, ""},
+        {TWO_TOOLS "'tool_choice':'required'", 2, true, ""},
+        {TWO_TOOLS "'tool_choice':'any'", 2, true, ""},
+        {TWO_TOOLS "'tool_choice':{'type':'function','function':{'name':'g'}}", 2, true, "g "},
+        {TWO_TOOLS "'tool_choice':{'type':'function','name':'g'}", 2, true, "g "},
+        {TWO_TOOLS "'tool_choice':{'function':{'name':'f'}}", 2, true, "f "},
+        {TWO_TOOLS "'tool_choice':{'type':'allowed_tools','allowed_tools':{'mode':'required',"
+                   "'tools':[{'type':'function','function':{'name':'g'}},{'name':'f'}]}}",
+         2, true, "g f "},
+        {TWO_TOOLS "'tool_choice':{'type':'allowed_tools','allowed_tools':{'mode':'auto',"
+                   "'tools':[{'type':'function','function':{'name':'g'}}]}}",
+         1, false, ""},
+        {TWO_TOOLS "'tool_choice':{'type':'allowed_tools','mode':'auto','tools':[{'name':'g'}]}", 1,
+         false, ""},
+        {TWO_TOOLS "'tool_choice':'none','function_call':{'name':'f'}", 0, false, ""},
+        {TWO_TOOLS "'tool_choice':'auto','function_call':'none'", 2, false, ""},
+        {"'functions':[{'name':'f'}],'function_call':{'name':'f'}", 1, true, "f "},
+        {"'functions':[{'name':'f'}],'function_call':'auto'", 1, false, ""},
+        {"'tool_choice':'none'", 0, false, ""},
+    };
+    for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
+        char names[64] = "";
+        glim_request rq = request(cases[i].members);
+        for (size_t k = 0; k < rq.gen.n_call_name; k++)
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%.*s ",
+                     GLIM_STR_ARG(rq.gen.call_names[k]));
+        if (rq.chat.n_tool != cases[i].n_tool || rq.gen.call_required != cases[i].required)
+            print_error("%s\n", cases[i].members);
+        assert_int_equal(rq.chat.n_tool, cases[i].n_tool);
+        assert_int_equal(rq.gen.call_required, cases[i].required);
+        assert_string_equal(names, cases[i].names);
+    }
+}
+
+static void notes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members, *notes;
+    } cases[] = {
+        {"'metadata':{},'store':true,'user':'u'", "metadata store "},
+        {"'metadata':null", ""},
+        {"'extra_body':{'typical_p':0.5,'metadata':{}}", "metadata typical_p extra_body "},
+        {"'tools':[{'type':'web_search','web_search':{'search_query':'q'}}]", "tools.web_search "},
+        {"'tools':[{'type':'web_search','web_search':{'enable':'False'}}]", "tools.web_search "},
+        {"'tools':[{'type':'function','function':{'name':'f','strict':true}}]",
+         "tools.function.strict "},
+        {"'tools':[{'type':'function','function':{'name':'f','strict':false}}]", ""},
+        {"'meta':{'user_info':'a','bot_info':'b','bot_name':'c','user_name':'d'}", "meta "},
+        {"'stream_options':{'include_obfuscation':false}", "stream_options.include_obfuscation "},
+        {"'mirostat':2,'xtc_threshold':0.1,'dry_sequence_breakers':[]",
+         "mirostat dry_sequence_breakers xtc_threshold "},
+    };
+    for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
+        char joined[256] = "";
+        glim_request rq = request(cases[i].members);
+        for (size_t k = 0; k < rq.n_note; k++)
+            snprintf(joined + strlen(joined), sizeof joined - strlen(joined), "%.*s ",
+                     GLIM_STR_ARG(rq.notes[k]));
+        assert_string_equal(joined, cases[i].notes);
+        assert_int_equal(rq.n_unknown, 0);
+    }
+}
+
+static void mounts(void **state)
+{
+    (void)state;
+    assert_false(accept_on(&glim_dialect_zhipu_chat, "").tool_stream);
+    assert_true(accept_on(&glim_dialect_zhipu_chat, "'tool_stream':true").tool_stream);
+    assert_true(accept_on(&glim_dialect_openai_chat, "'tool_stream':false").tool_stream);
+    /* what zai-sdk sends when nothing was set; then temperature 0 as it arrives */
+    glim_request rq = accept_on(
+        &glim_dialect_zhipu_chat,
+        "'model':'glm-4.7','request_id':null,'temperature':0.01,'top_p':null,'max_tokens':null,"
+        "'seed':null,'stop':null,'sensitive_word_check':null,'stream':false,'tools':null,"
+        "'tool_choice':null,'meta':null,'extra':null,'response_format':null,'thinking':null,"
+        "'watermark_enabled':null,'tool_stream':null,'do_sample':false,'reasoning_effort':null");
+    assert_true(rq.gen.temperature == 0.0f);
+    assert_int_equal(rq.n_unknown, 0);
+    assert_int_equal(rq.chat.think, GLIM_UNSET);
+
+    static const struct {
+        const glim_dialect *d;
+        const char *json;
+        glim_problem_kind kind;
+        const char *param;
+    } cases[] = {
+        {&glim_dialect_zhipu_chat, "{'messages':[{'role':'system','content':'a'}]}",
+         GLIM_PROBLEM_BAD, "messages"},
+        {&glim_dialect_zhipu_chat, "{'messages':null}", GLIM_PROBLEM_MISSING, "messages"},
+        {&glim_dialect_zhipu_chat, "{'messages':[]}", GLIM_PROBLEM_BAD, "messages"},
+        {&glim_dialect_zhipu_chat, "{'messages':'x'}", GLIM_PROBLEM_BAD, "messages"},
+        {&glim_dialect_openai_chat, "{}", GLIM_PROBLEM_MISSING, "messages"},
+        {&glim_dialect_openai_chat, "{", GLIM_PROBLEM_BAD, ""},
+        {&glim_dialect_openai_chat,
+         "{'messages':[{'role':'tool','tool_call_id':'c','content':'x'}]}", GLIM_PROBLEM_BAD,
+         "messages"},
+        {&glim_dialect_openai_chat,
+         "{'messages':[{'role':'user','content':[{'type':'image_url'}]}]}",
+         GLIM_PROBLEM_UNSUPPORTED, "messages[0].content[0]"},
+        {&glim_dialect_openai_chat,
+         "{'messages':[{'role':'user'}],'tools':[{'name':'f'}],'functions':[{'name':'f'}]}",
+         GLIM_PROBLEM_EXCLUSIVE, "functions"},
+        {&glim_dialect_openai_chat, "{'messages':[{'role':'user'}],'max_tokens':-1}",
+         GLIM_PROBLEM_BAD, "max_tokens"},
+    };
+    for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
+        glim_problem p = {0};
+        snprintf(text, sizeof text, "%s", cases[i].json);
+        for (char *c = text; *c; c++)
+            if (*c == '\'') *c = '"';
+        assert_int_not_equal(cases[i].d->decode(arena, glim_str_of(text), &rq, &p), GLIM_OK);
+        if (p.kind != cases[i].kind) print_error("%s: %s\n", cases[i].json, p.msg);
+        assert_int_equal(p.kind, cases[i].kind);
+        assert_string_equal(p.param, cases[i].param);
+        assert_true(p.msg[0]);
+    }
+    /* a system message alone is a question elsewhere */
+    snprintf(text, sizeof text, "{\"messages\":[{\"role\":\"developer\",\"content\":\"a\"}]}");
+    glim_problem p;
+    assert_int_equal(glim_dialect_openai_chat.decode(arena, glim_str_of(text), &rq, &p), GLIM_OK);
 }
 
 static void shapes(void **state)
@@ -362,9 +667,12 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),    cmocka_unit_test(sampling), cmocka_unit_test(thinking),
-        cmocka_unit_test(tool_fields), cmocka_unit_test(refusals), cmocka_unit_test(shapes),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(defaults),       cmocka_unit_test(sampling),
+        cmocka_unit_test(thinking),       cmocka_unit_test(tool_fields),
+        cmocka_unit_test(refusals),       cmocka_unit_test(shapes),
+        cmocka_unit_test(no_memory),      cmocka_unit_test(request_defaults),
+        cmocka_unit_test(request_fields), cmocka_unit_test(choices),
+        cmocka_unit_test(notes),          cmocka_unit_test(mounts),
     };
     return cmocka_run_group_tests_name("api/openai_chat", tests, setup, teardown);
 }

@@ -222,7 +222,7 @@ static void refusals(void **state)
         {"[{'role':'tool','tool_call_id':5}]", GLIM_E_INPUT,
          "messages[0].tool_call_id: ", "a number"},
         {"[{'role':'tool','tool_call_id':'c9'}]", GLIM_E_INPUT,
-         "messages[0].tool_call_id: ", "\"c9\""},
+         "messages: ", "\"c9\" of message 0"},
     };
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
         char json[512];

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ * models.c - the list of models and one of them, with the extra members that OpenAI's relatives add.
+ * Thread: any, pure.
+ * Fails:  what the buffer gives (NOMEM, LIMIT).
+ * See:    tests/unit/api/test_text_routes.c */
+#include "api/api_priv.h"
+
+static void put_model(glim_jw *w, const glim_api_model *m)
+{
+    glim_jw_object(w);
+    glim_jw_key(w, "id");
+    glim_jw_str(w, m->id);
+    glim_jw_key(w, "object");
+    glim_jw_str(w, GLIM_STR("model"));
+    glim_jw_key(w, "created");
+    glim_jw_i64(w, m->created_s);
+    glim_jw_key(w, "owned_by");
+    glim_jw_str(w, GLIM_STR("glim"));
+    glim_jw_key(w, "root");
+    glim_jw_str(w, m->id);
+    glim_jw_key(w, "parent");
+    glim_jw_null(w);
+    glim_jw_key(w, "max_model_len"); /* SGLang, vLLM */
+    glim_jw_i64(w, m->n_ctx);
+    glim_jw_key(w, "context_length");
+    glim_jw_i64(w, m->n_ctx);
+    glim_jw_key(w, "meta"); /* llama-server */
+    glim_jw_object(w);
+    glim_jw_key(w, "n_ctx_train");
+    glim_jw_i64(w, m->n_ctx_train);
+    glim_jw_key(w, "n_params");
+    glim_jw_u64(w, m->n_param);
+    glim_jw_key(w, "size");
+    glim_jw_u64(w, m->size_bytes);
+    glim_jw_object_end(w);
+    glim_jw_object_end(w);
+}
+
+glim_err glim_models_encode(const glim_api_model *m, size_t n, glim_buf *out)
+{
+    glim_jw w;
+    glim_jw_init(&w, out);
+    glim_jw_object(&w);
+    glim_jw_key(&w, "object");
+    glim_jw_str(&w, GLIM_STR("list"));
+    glim_jw_key(&w, "data");
+    glim_jw_array(&w);
+    for (size_t i = 0; i < n; i++)
+        put_model(&w, &m[i]);
+    glim_jw_array_end(&w);
+    glim_jw_object_end(&w);
+    return out->err;
+}
+
+glim_err glim_model_encode(const glim_api_model *m, glim_buf *out)
+{
+    glim_jw w;
+    glim_jw_init(&w, out);
+    put_model(&w, m);
+    return out->err;
+}
