@@ -69,8 +69,11 @@ static void on_listen(void *user, glim_server *s)
 
 static void on_ready(void *user, glim_server *s)
 {
-    (void)s;
-    glim_cli_say(user, "ready");
+    glim_cli_say(user, "ready; try");
+    fprintf(stderr,
+            "  curl http://%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+            "    -d '{\"messages\":[{\"role\":\"user\",\"content\":\"Who are you?\"}]}'\n",
+            glim_server_address(s, 0));
 }
 
 static bool show_loading(void *user, uint64_t done, uint64_t total)

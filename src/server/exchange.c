@@ -500,7 +500,7 @@ static void end_all(glim_exchange *x)
     glim_err rc = x->route->dialect->end(x->reply, &x->out);
     if (rc || x->out.err) {
         glim_error e = {0};
-        (void)glim_fail(&e, rc ? rc : x->out.err, "the answer is too large for the memory left");
+        (void)!glim_fail(&e, rc ? rc : x->out.err, "the answer is too large for the memory left");
         fail_now(x, &e);
         return;
     }
@@ -581,7 +581,7 @@ static void take_note(glim_exchange *x, const glim_note *n)
     glim_err rc = x->route->dialect->event(x->reply, n->i_choice, &n->ev, &x->out);
     if (rc) {
         glim_error e = {0};
-        (void)glim_fail(&e, rc, "the answer is too large for the memory left");
+        (void)!glim_fail(&e, rc, "the answer is too large for the memory left");
         fail_now(x, &e);
     }
 }

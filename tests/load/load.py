@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Many clients at once against a running server: every answer must be the one it gives a client that is alone.
+
+  tests/load/load.py --program build/glim [--clients 64] [--requests 2000] [--drop 0.1] [--seconds 0] [--seed 1]
+
+Starts the server on a free port, asks every kind of request once for itself, then lets the clients ask them in random
+order, streaming; a share of them drops the connection at a random point. At the end no slot may be busy, and file
+descriptors and memory must be back where they were. Prints one JSON object with the figures; exits 1 on any difference.
+With --seconds it goes on that long, whatever the number of requests (a soak).
+"""
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+QUESTIONS = [
+    "What is the capital of Japan?", "Who are you?", "What is 12 plus 7?", "Sort these words: pear, apple, fig.",
+    "Count from 3 to 9.", "Tell me a story about a fox.", "日本的首都是哪里？", "Repeat: blue river stone.",
+]
+
+
+def body(i):
+    """Request number i; all that matters is fixed by it."""
+    rng = random.Random(i)
+    r = {
+        "messages": [{"role": "user", "content": QUESTIONS[i % len(QUESTIONS)] + (f" ({i})" if i >= 8 else "")}],
+        "max_tokens": rng.choice([16, 32, 48, 64]),
+        "temperature": rng.choice([0, 0, 0.7]),
+        "seed": i,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if rng.random() < 0.5:
+        r["thinking"] = {"type": "disabled"}
+    return json.dumps(r).encode()
+
+
+class Gone(Exception):
+    pass
+
+
+async def ask(port, i, drop_after=None):
+    """(text, reasoning, finish, times of the deltas) of one streamed answer."""
+    t0 = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        b = body(i)
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                     b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(b) + b)
+        if drop_after == 0:
+            raise Gone
+        head = await reader.readuntil(b"\r\n\r\n")
+        status = int(head.split()[1])
+        if status != 200:
+            rest = await reader.read()
+            return {"status": status, "head": head, "body": rest}
+        text, thought, finish, usage, done, times, n = "", "", None, None, False, [], 0
+        buffer = b""
+        while True:
+            line = await reader.readline()  # size of a chunk
+            size = int(line.strip() or b"0", 16)
+            chunk = await reader.readexactly(size + 2)
+            if size == 0:
+                break
+            buffer += chunk[:-2]
+            while b"\n\n" in buffer:
+                event, buffer = buffer.split(b"\n\n", 1)
+                if event.startswith(b":"):
+                    continue
+                assert event.startswith(b"data: "), event
+                if event == b"data: [DONE]":
+                    done = True
+                    continue
+                d = json.loads(event[6:])
+                usage = d.get("usage") or usage
+                for c in d["choices"]:
+                    delta = c["delta"]
+                    if delta.get("content") or delta.get("reasoning_content"):
+                        times.append(time.monotonic() - t0)
+                        n += 1
+                    text += delta.get("content") or ""
+                    thought += delta.get("reasoning_content") or ""
+                    finish = c["finish_reason"] or finish
+                if drop_after is not None and n >= drop_after:
+                    raise Gone
+        return {"status": 200, "text": text, "thought": thought, "finish": finish, "done": done,
+                "n": usage and usage["completion_tokens"], "times": times}
+    finally:
+        writer.transport.abort() if drop_after is not None else writer.close()
+
+
+async def get(port, path):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    data = await reader.read()
+    writer.close()
+    return data.split(b"\r\n\r\n", 1)[1]
+
+
+def memory(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def same(a, b):
+    return all(a.get(k) == b.get(k) for k in ("status", "text", "thought", "finish", "done", "n"))
+
+
+async def settle(port):
+    for _ in range(200):
+        slots = json.loads(await get(port, "/slots"))
+        if not any(s["is_processing"] for s in slots):
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def run(args, port, pid):
+    kinds = args.kinds
+    alone = [await ask(port, i) for i in range(kinds)]
+    for i, a in enumerate(alone):
+        assert a["status"] == 200 and a["done"], (i, a)
+    rng = random.Random(args.seed)
+    before = None
+    fd0 = descriptors(pid)
+    left = args.requests
+    until = time.monotonic() + args.seconds if args.seconds else None
+    wrong, dropped, fine, first, between, rss, busy = [], 0, 0, [], [], [], 0
+
+    async def client():
+        nonlocal left, dropped, fine, busy
+        while (time.monotonic() < until) if until else left > 0:
+            left -= 1
+            i = rng.randrange(kinds)
+            drop = rng.randrange(0, 12) if rng.random() < args.drop else None
+            try:
+                a = await ask(port, i, drop)
+            except Gone:
+                dropped += 1
+                continue
+            if a["status"] == 429:
+                busy += 1
+                await asyncio.sleep(0.5)
+                continue
+            if not same(a, alone[i]):
+                wrong.append((i, a, alone[i]))
+                continue
+            fine += 1
+            first.append(a["times"][0])
+            between.extend(y - x for x, y in zip(a["times"], a["times"][1:]))
+
+    async def watch():
+        while True:
+            rss.append(memory(pid))
+            await asyncio.sleep(1)
+
+    watcher = asyncio.create_task(watch())
+    t0 = time.monotonic()
+    await asyncio.gather(*(client() for _ in range(args.clients)))
+    elapsed = time.monotonic() - t0
+    watcher.cancel()
+    idle = await settle(port)
+    await asyncio.sleep(0.5)
+    fd1 = descriptors(pid)
+    q = lambda v, p: round(1e3 * statistics.quantiles(v, n=100)[p - 1], 1) if len(v) > 1 else None
+    tail = rss[len(rss) // 2:]
+    out = {"requests": fine + dropped + len(wrong), "fine": fine, "dropped": dropped, "refused": busy,
+           "wrong": len(wrong), "seconds": round(elapsed, 1), "ttft_ms": {"p50": q(first, 50), "p99": q(first, 99)},
+           "inter_token_ms": {"p50": q(between, 50), "p99": q(between, 99)}, "slots_idle": idle,
+           "fds": [fd0, fd1], "rss_mib": {"start": rss[0] // 1024, "half": tail[0] // 1024, "end": memory(pid) // 1024}}
+    print(json.dumps(out))
+    for i, a, b in wrong[:3]:
+        print(f"request {i}: got {a}\n  alone {b}", file=sys.stderr)
+    grown = memory(pid) - tail[0]
+    ok = not wrong and idle and fd1 <= fd0 + 1 and grown < 32 * 1024 and fine > 0
+    if grown >= 32 * 1024:
+        print(f"memory grew by {grown} KiB in the second half", file=sys.stderr)
+    return ok
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--program", default="build/glim")
+    p.add_argument("--clients", type=int, default=64)
+    p.add_argument("--requests", type=int, default=2000)
+    p.add_argument("--drop", type=float, default=0.1)
+    p.add_argument("--seconds", type=float, default=0)
+    p.add_argument("--kinds", type=int, default=40)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("args", nargs="*", help="further arguments of the server, behind --")
+    args = p.parse_args()
+    server = subprocess.Popen([args.program, "serve", "--listen", "127.0.0.1:0", "--log", "warn", *args.args],
+                              stderr=subprocess.PIPE, text=True)
+    port, ready = None, False
+    while not ready:
+        line = server.stderr.readline()
+        assert line, "the server ended"
+        if "listening at http://" in line:
+            port = int(line.rsplit(":", 1)[1])
+        ready = "ready" in line
+    import threading
+    errors = []
+    threading.Thread(target=lambda: errors.extend(server.stderr), daemon=True).start()
+    ok = False
+    try:
+        ok = asyncio.run(run(args, port, server.pid))
+    finally:
+        server.send_signal(signal.SIGTERM)
+        rc = server.wait(60)
+        sys.stderr.write("".join(errors[-20:]))
+    sys.exit(0 if ok and rc == 0 else 1)
+
+
+if __name__ == "__main__":
+    main()
