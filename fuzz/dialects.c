@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * dialects.c - fuzz target: the first byte picks a route, the rest is its body. What is accepted keeps the promises of
- * api.h; what is refused says why, in an error body that is JSON. */
+ * dialects.c - fuzz target: the first byte picks a route, the rest is its body. What is accepted
+ * keeps the promises of api.h; what is refused says why, in an error body that is JSON. */
 #include "api/api.h"
 
 #include <math.h>
