@@ -34,7 +34,8 @@ static void set_kind(glim_problem *p, glim_problem_kind kind)
 {
     *p = (glim_problem){.kind = kind};
     if (kind == GLIM_PROBLEM_BUSY || kind == GLIM_PROBLEM_LOADING ||
-        kind == GLIM_PROBLEM_DRAINING || kind == GLIM_PROBLEM_MEMORY)
+        kind == GLIM_PROBLEM_DRAINING || kind == GLIM_PROBLEM_MEMORY ||
+        kind == GLIM_PROBLEM_UNHEALTHY || kind == GLIM_PROBLEM_NO_SLOT)
         p->retry_after_s = 1;
 }
 
@@ -206,6 +207,8 @@ static const char *llama_type(const glim_problem *p)
     case GLIM_PROBLEM_LOADING:
     case GLIM_PROBLEM_DRAINING:
     case GLIM_PROBLEM_MEMORY:
+    case GLIM_PROBLEM_UNHEALTHY:
+    case GLIM_PROBLEM_NO_SLOT:
         return "unavailable_error";
     default:
         return row_of(p)->type;
