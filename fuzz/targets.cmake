@@ -4,6 +4,7 @@ set(GLIM_FUZZ_TARGETS
     bpe_roundtrip
     detok
     gguf
+    http_reader
     json
     openai_chat
     parser
