@@ -5,6 +5,7 @@ set(GLIM_FUZZ_TARGETS
     detok
     dialects
     gguf
+    http_reader
     json
     openai_chat
     parser

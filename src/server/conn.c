@@ -310,10 +310,12 @@ static void message_is_refused(glim_http_conn *c)
     set_phase(c, GLIM_CONN_RUN);
     c->close_after = true;
     if (answered) return;
-    fill(c, x);
+    if (!x->told) {
+        fill(c, x);
+        tell(h, x);
+    }
     x->rq.fault = x->r.fault;
     x->rq.fault_text = x->r.fault_text;
-    if (!x->told) tell(h, x);
     if (h->o.on_fault)
         h->o.on_fault(h->o.user, &x->rq);
     else

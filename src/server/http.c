@@ -197,6 +197,7 @@ static bool run_posts(glim_http *h, bool close_too)
     glim_http_posts full = h->posts;
     h->posts = h->taken;
     h->posts.n = 0;
+    h->taken = (glim_http_posts){0};
     h->closed |= close_too;
     pthread_mutex_unlock(&h->lock);
     for (size_t i = 0; i < full.n; i++)
