@@ -3,10 +3,12 @@
 set(GLIM_FUZZ_TARGETS
     bpe_roundtrip
     detok
+    dialects
     gguf
     json
     openai_chat
     parser
+    replies
     safetensors
     template
     tokenizer_json

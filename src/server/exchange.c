@@ -39,11 +39,11 @@ static glim_str keep(glim_exchange *x, glim_str s)
     return (glim_str){p, s.n};
 }
 
-static void random_hex(char *out, size_t n)
+/* 24 hexadecimal digits and a NUL. */
+static void random_id(char out[25])
 {
-    for (size_t i = 0; i < n; i += 16)
-        snprintf(out + i, GLIM_MIN(n - i, (size_t)16) + 1, "%016llx",
-                 (unsigned long long)glim_entropy());
+    uint64_t a = glim_entropy(), b = glim_entropy();
+    snprintf(out, 25, "%016llx%08lx", (unsigned long long)a, (unsigned long)(b & 0xffffffffu));
 }
 
 /* A caller's own id goes back only when it cannot break a header or a log line. */
@@ -57,7 +57,7 @@ static void take_request_id(glim_exchange *x, glim_str given)
         return;
     }
     memcpy(x->request_id_made, "req_", 4);
-    random_hex(x->request_id_made + 4, 24);
+    random_id(x->request_id_made + 4);
     x->request_id = glim_str_of(x->request_id_made);
 }
 
@@ -87,7 +87,7 @@ glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_r
     x->zhipu_client = glim_http_header_get(rq, "zai-sdk-ver").p ||
                       glim_http_header_get(rq, "zhipuai-sdk-ver").p;
     take_request_id(x, glim_http_header_get(rq, "x-request-id"));
-    random_hex(x->id, 24);
+    random_id(x->id);
     return x;
 }
 

@@ -18,8 +18,10 @@ typedef enum glim_method {
 /* Why a message was refused by the reader; the server answers in the dialect of the path (problem of api). */
 typedef enum glim_http_fault {
     GLIM_HTTP_OK, GLIM_HTTP_MALFORMED, GLIM_HTTP_HEAD_TOO_LARGE, GLIM_HTTP_BODY_TOO_LARGE, GLIM_HTTP_ENCODED_BODY,
-    GLIM_HTTP_TIMEOUT, GLIM_HTTP_VERSION, GLIM_HTTP_EXPECTATION
+    GLIM_HTTP_TIMEOUT, GLIM_HTTP_VERSION, GLIM_HTTP_EXPECTATION, GLIM_HTTP_NOMEM
 } glim_http_fault;
+/* 400, 431, 413, 415, 408, 505, 417, 503; 200 for OK. Thread: any. */
+int glim_http_fault_status(glim_http_fault f);
 
 typedef struct glim_http_header {
     glim_str name, value; /* value without blanks at its ends */
@@ -27,19 +29,22 @@ typedef struct glim_http_header {
 
 struct glim_http_req {
     glim_http *http;
-    glim_arena arena;      /* of the exchange */
+    glim_arena *arena;     /* of the exchange */
     glim_method method;
-    glim_str method_text, target, path, query; /* path: percent-decoded, always begins with "/" */
+    /* path: percent-decoded, begins with "/" ("/" for the target "*" and when the request line was not read); query: as
+     * it came, without "?" */
+    glim_str method_text, target, path, query;
     const glim_http_header *headers;
     size_t n_header;
     glim_str body;
     glim_str peer;         /* "127.0.0.1:40404" */
     bool loopback_listener; /* the listener is on a loopback address */
+    bool http10;           /* HTTP/1.0: no chunks, so a stream ends with the connection */
     uint64_t t_head_ns;    /* when the head was in */
     glim_http_fault fault; /* with fault_text: on_fault only */
     const char *fault_text;
     void *user;            /* the handler's own */
-    struct glim_http_conn *conn; /* private; NULL once the client is gone */
+    struct glim_http_conn *conn; /* private; NULL once the client is gone or the reply is out */
 };
 /* First header of that name, case ignored; .p NULL when absent. Count of them. */
 glim_str glim_http_header_get(const glim_http_req *rq, const char *name);
@@ -49,26 +54,32 @@ typedef struct glim_http_opts {
     const char *const *listen; /* "127.0.0.1:8000", "[::1]:8000"; port 0: any free one */
     size_t n_listen;
     size_t head_max, body_max;      /* bytes: 64 KiB, 32 MiB */
-    int64_t head_ms, body_ms, idle_ms, write_ms; /* whole head 20 s; body: no byte for 20 s and 60 s in all plus 1 s a
-                                                    100 KiB; keep-alive idle 75 s; a send without progress 60 s */
+    /* Whole head 20 s; body: no byte for 20 s, or more than three times that plus 1 s a 100 KiB in all; keep-alive idle
+     * 75 s; a send without progress 60 s. */
+    int64_t head_ms, body_ms, idle_ms, write_ms;
     size_t n_conn_max;              /* 4,096; beyond it new connections wait in the backlog */
-    /* All on the I/O thread. */
+    /* All on the I/O thread; all but on_request may be NULL (on_fault: then the status alone is the answer). */
     /* The head is in. Returning false means that a reply was made already (the body is read and thrown away when it is
      * short, else the connection closes behind the reply). */
     bool (*on_head)(void *user, glim_http_req *rq);
     void (*on_request)(void *user, glim_http_req *rq);
-    /* The reader refused the message: answer it, the connection closes behind the reply. */
+    /* The reader refused the message: answer it, the connection closes behind the reply. For a fault of the body (too
+     * large, slow, malformed) it comes after on_head, for the same rq; on_request then never comes. */
     void (*on_fault)(void *user, glim_http_req *rq);
-    void (*on_gone)(void *user, glim_http_req *rq); /* the client left before the reply was whole */
+    /* The client left before the reply was whole, or stopped reading it. on_done follows at once, unless held. */
+    void (*on_gone)(void *user, glim_http_req *rq);
     void (*on_room)(void *user, glim_http_req *rq); /* a stream's unsent bytes fell below the low mark */
     void (*on_done)(void *user, glim_http_req *rq); /* the exchange is over; rq is freed when this returns */
     void *user;
 } glim_http_opts;
 void glim_http_opts_init(glim_http_opts *o);
 
-/* Binds all listeners; nothing is accepted before glim_http_run(). Errors: IO (address and errno's text: in use, not
- * allowed), INPUT (an address that is none), NOMEM. */
+/* Copies o. Binds all listeners; nothing is accepted before glim_http_run(). A name that stands for several addresses is
+ * bound to each of them, with port 0 to the first only. Errors: IO (address and errno's text: in use, not allowed), INPUT
+ * (an address that is none), NOMEM. */
 GLIM_MUST_USE glim_err glim_http_new(const glim_http_opts *o, glim_http **out, glim_error *e);
+/* After glim_http_run() has returned, from the same thread. Open exchanges get on_gone and on_done, held ones too: no
+ * thread may use them any more. */
 void glim_http_free(glim_http *h);
 /* Address of listener i with the port that was really taken; "" beyond the end. */
 const char *glim_http_address(const glim_http *h, size_t i);
@@ -76,7 +87,8 @@ const char *glim_http_address(const glim_http *h, size_t i);
 GLIM_MUST_USE glim_err glim_http_run(glim_http *h, glim_error *e);
 /* Thread: any, and async-signal-safe: ends the loop. */
 void glim_http_stop(glim_http *h);
-/* Runs fn(arg) on the I/O thread, in order. Thread: any. Errors: NOMEM, STATE after stop. */
+/* Runs fn(arg) on the I/O thread, in order. What was accepted is run, at the latest when the loop ends. Thread: any.
+ * Errors: NOMEM, STATE after the loop's end. */
 GLIM_MUST_USE glim_err glim_http_post(glim_http *h, void (*fn)(void *arg), void *arg);
 /* Calls fn(arg) on the I/O thread every ms; for heartbeats and keep-alives. Before run or on the I/O thread. */
 GLIM_MUST_USE glim_err glim_http_every(glim_http *h, int64_t ms, void (*fn)(void *arg), void *arg);
@@ -84,6 +96,10 @@ GLIM_MUST_USE glim_err glim_http_every(glim_http *h, int64_t ms, void (*fn)(void
 void glim_http_stop_accepting(glim_http *h);
 size_t glim_http_n_conn(const glim_http *h); /* open connections. I/O thread */
 size_t glim_http_n_open(const glim_http *h); /* exchanges that are not done. I/O thread */
+/* While another thread reads rq or its memory: on_done waits for as many releases as there were holds. After on_gone the
+ * connection may be long gone by then; replies do nothing. I/O thread. */
+void glim_http_hold(glim_http_req *rq);
+void glim_http_release(glim_http_req *rq); /* rq may be freed when this returns */
 
 /* Replies; I/O thread only; once the client is gone they do nothing. extra: "Name: value\r\n" lines, may be "".
  * Date and Content-Length or Transfer-Encoding, Connection are added; HEAD gets no body. Bodies are copied. */
@@ -100,7 +116,6 @@ size_t glim_http_unsent(const glim_http_req *rq); /* bytes of this connection th
 
 /* ---- reader.c: the strict reader, pure: no socket, so that tests and fuzzers feed it by the byte ---------------- */
 
-typedef struct glim_http_reader glim_http_reader;
-/* See reader.c's header; http.c and the tests share it. */
+typedef struct glim_http_reader glim_http_reader; /* http_priv.h */
 
 #endif
