@@ -39,7 +39,7 @@ class Server:
         # Nothing of the user's own settings.
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("GLIM_", "GLM_", "XDG_"))}
         clean.update(HOME="/nonexistent", **(env or {}))
-        self.process = subprocess.Popen([program, "serve", "--listen", "127.0.0.1:0", *args], env=clean,
+        self.process = subprocess.Popen([program, "serve", *([] if "--listen" in args else ["--listen", "127.0.0.1:0"]), *args], env=clean,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -191,6 +191,73 @@ def raw_exchange(port, data, timeout=10):
         except socket.timeout:
             pass
         return out
+
+
+def loading_answer(start, path, body):
+    """Bytes of an answer that was given before the model was there; None when it always was. The demo model loads in
+    milliseconds, so the request is written before the server runs and sent the moment its door opens."""
+    data = json.dumps(body).encode()
+    for _ in range(20):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        head = (f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n").encode()
+        got = []
+
+        def knock():
+            until = time.monotonic() + 20 * SLOW
+            while time.monotonic() < until and not got:
+                try:
+                    got.append(raw_exchange(port, head + data, 20))
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=knock)
+        thread.start()
+        s = start("--listen", f"127.0.0.1:{port}", wait=False)
+        thread.join()
+        s.wait_ready()
+        s.stop()
+        if got and got[0].startswith(b"HTTP/1.1 503"):
+            return got[0]
+    return None
+
+
+class Replay:
+    """A server that gives every request the same bytes: shows an SDK an answer that was recorded."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.root = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.v1, self.paas = self.root + "/v1", self.root + "/api/paas/v4"
+        self.n = 0
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self):
+        while True:
+            try:
+                c, _ = self.socket.accept()
+            except OSError:
+                return
+            with c:
+                self.n += 1
+                seen = b""
+                while b"\r\n\r\n" not in seen:
+                    seen += c.recv(65536)
+                head, _, body = seen.partition(b"\r\n\r\n")
+                length = re.search(rb"content-length: *(\d+)", head, re.I)
+                while length and len(body) < int(length.group(1)):
+                    body += c.recv(65536)
+                c.sendall(self.answer)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
 
 
 def sse(text):

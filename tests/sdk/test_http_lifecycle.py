@@ -59,7 +59,7 @@ def test_key_file(start, tmp_path):
 
 
 def test_two_listeners(start):
-    s = start("--listen", "127.0.0.1:0")
+    s = start("--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0")
     import re
     ports = re.findall(r"http://127\.0\.0\.1:(\d+)", s.log())
     assert len(set(ports)) == 2, s.log()

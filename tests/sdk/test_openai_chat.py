@@ -236,14 +236,28 @@ def test_no_choice_no_tools(oai):
     assert r.choices[0].message.content == "plain" and not r.choices[0].message.tool_calls
 
 
+@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "b"}}])
-def test_forced_call(demo, choice):
-    client = client_of(demo)
-    tools = [tool("a", x={"type": "string"}), tool("b", y={"type": "string"})]
-    r = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hello there!"}], tools=tools,
-                                       tool_choice=choice, temperature=0, max_tokens=600)
-    call = r.choices[0].message.tool_calls[0]
-    assert call.function.name in ("a", "b") if choice == "required" else call.function.name == "b"
+def test_forced_call(oai, choice, stream):
+    """Two words stand where a call must begin: its opening and a name take their places. What follows is the model's."""
+    r = oai.chat.completions.create(model=MODEL, tools=[tool("a", x={"type": "string"}), tool("b", x={"type": "string"})],
+                                    tool_choice=choice, stream=stream,
+                                    messages=say("t</think>Q R<arg_key>x</arg_key><arg_value>1</arg_value></tool_call>"))
+    if stream:
+        got = collect(r)
+        finish, name, args = got["finish"], got["calls"][0]["name"], got["calls"][0]["arguments"]
+    else:
+        finish, call = r.choices[0].finish_reason, r.choices[0].message.tool_calls[0].function
+        name, args = call.name, call.arguments
+    assert finish == "tool_calls" and json.loads(args) == {"x": "1"}
+    assert name in ("a", "b") if choice == "required" else name == "b"
+
+
+def test_forced_call_of_the_demo_model(demo):
+    r = client_of(demo).chat.completions.create(model=MODEL, tools=[DEMO_WEATHER], tool_choice="required", temperature=0,
+                                                messages=[{"role": "user", "content": "What's the weather like in Paris?"}],
+                                                extra_body={"thinking": {"type": "disabled"}}, max_tokens=300)
+    assert r.choices[0].message.tool_calls[0].function.name == "get_weather"
 
 
 # ---- 6: types of arguments --------------------------------------------------------------------

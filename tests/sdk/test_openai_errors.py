@@ -7,7 +7,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from server import MODEL, SLOW, raw_exchange, say, script, sse
+from server import MODEL, SLOW, Replay, loading_answer, raw_exchange, say, script, sse
 
 
 def client_of(server, mount="v1", key="EMPTY", **more):
@@ -121,21 +121,15 @@ def test_429(narrow):
 
 
 def test_503_while_loading(start):
-    """The listener is open before the model is there. The demo model loads in no time, so a few tries are allowed."""
-    for _ in range(12):
-        s = start(scripted=False, wait=False)
-        try:
-            client_of(s).chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}], max_tokens=1)
-        except openai.InternalServerError as e:
-            assert e.status_code == 503 and e.code == "loading"
-            assert int(e.response.headers["Retry-After"]) >= 1
-            # The default client waits and gets its answer.
-            assert client_of(s, max_retries=5).chat.completions.create(
-                model=MODEL, messages=[{"role": "user", "content": "hi"}], max_tokens=1).choices
-            s.stop()
-            return
-        s.stop()
-    pytest.skip("the model was always there at once")
+    answer = loading_answer(start, "/v1/chat/completions", {"model": MODEL, "messages": say("x")})
+    if answer is None:
+        pytest.skip("the model was always there at once")
+    with Replay(answer) as server:
+        e = refused(openai.InternalServerError, client_of(server))
+        assert e.status_code == 503 and e.code == "loading" and e.type == "server_error"
+        assert int(e.response.headers["Retry-After"]) >= 1 and server.n == 1
+        refused(openai.InternalServerError, client_of(server, max_retries=1))
+        assert server.n == 3, "the SDK must try again"
 
 
 # ---- 16: the engine dies ------------------------------------------------------------------------
@@ -146,7 +140,7 @@ def test_death_in_a_stream(scripted, mount):
     got = ""
     with pytest.raises(openai.APIError) as caught:
         for chunk in client_of(scripted, mount).chat.completions.create(
-                model=MODEL, stream=True, messages=say("one two three four five six", fail_after=4),
+                model=MODEL, stream=True, messages=say("one two three four five six", fail_after=4, token_ms=20),
                 extra_body={"thinking": {"type": "disabled"}}):
             got += chunk.choices[0].delta.content or ""
     assert got and "engine failed" in caught.value.message

@@ -64,7 +64,7 @@ def test_thinking(client):
     r = client.chat.completions.create(model=MODEL, messages=messages, thinking={"type": "enabled"})
     m = r.choices[0].message
     assert (m.reasoning_content, m.content, r.choices[0].finish_reason) == ("a thought", "Hello!", "stop")
-    assert r.usage.completion_tokens_details.reasoning_tokens > 0
+    assert r.usage.model_dump()["completion_tokens_details"]["reasoning_tokens"] > 0
     s = collect(client.chat.completions.create(model=MODEL, messages=messages, thinking={"type": "enabled"}, stream=True))
     assert (s["reasoning"], s["content"], s["finish"]) == ("a thought", "Hello!", "stop")
     assert s["usage"].total_tokens == r.usage.total_tokens
@@ -153,14 +153,14 @@ def test_limit(client, stream):
     assert finish == "length" and usage.completion_tokens == 20
 
 
-def test_sampling_fields(client):
+def test_sampling_fields(client, mount):
     """What the SDK makes of temperature 0 and 1, and fields that only this dialect has."""
     for extra in ({"temperature": 0}, {"temperature": 1.5}, {"top_p": 0}, {"top_p": 1}, {"do_sample": False}, {"seed": 3},
                   {"stop": ["never"]}, {"request_id": "req-123456"}, {"user_id": "user-123456"},
                   {"sensitive_word_check": {"type": "ALL", "status": "DISABLE"}}, {"response_format": {"type": "text"}}):
         r = client.chat.completions.create(model=MODEL, messages=say("t</think>ok"), **extra)
         assert r.choices[0].message.content == "ok", extra
-        if "request_id" in extra:
+        if "request_id" in extra and mount != "v1":
             assert r.request_id == "req-123456"
 
 

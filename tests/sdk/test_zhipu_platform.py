@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from server import MODEL, SLOW, chunks, say
+from server import MODEL, SLOW, Replay, chunks, loading_answer, say
 from zsdk import Client, errors
 
 
@@ -102,17 +102,14 @@ def test_429(narrow):
 
 
 def test_503_while_loading(start):
-    for _ in range(12):
-        s = start(wait=False)
-        try:
-            client_of(s).chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}], max_tokens=1)
-        except errors.APIServerFlowExceedError as e:
-            assert e.status_code == 503 and code_of(e) == "1305"
-            s.wait_ready()
-            s.stop()
-            return
-        s.stop()
-    pytest.skip("the model was always there at once")
+    answer = loading_answer(start, "/api/paas/v4/chat/completions", {"model": MODEL, "messages": say("x")})
+    if answer is None:
+        pytest.skip("the model was always there at once")
+    with Replay(answer) as server:
+        e = refused(errors.APIServerFlowExceedError, client_of(server))
+        assert e.status_code == 503 and code_of(e) == "1305" and server.n == 1
+        refused(errors.APIServerFlowExceedError, client_of(server, max_retries=1))
+        assert server.n == 3, "the SDK must try again"
 
 
 def test_500(client):
@@ -129,7 +126,7 @@ def test_death_in_a_stream(scripted, mount):
     got = ""
     with pytest.raises(errors.APIResponseError) as caught:
         for chunk in client_of(scripted, mount).chat.completions.create(
-                model=MODEL, stream=True, messages=say("one two three four five six", fail_after=4), thinking={"type": "disabled"}):
+                model=MODEL, stream=True, messages=say("one two three four five six", fail_after=4, token_ms=20), thinking={"type": "disabled"}):
             got += chunk.choices[0].delta.content or ""
     assert got and "engine failed" in str(caught.value)
     assert scripted.wait_idle(2)

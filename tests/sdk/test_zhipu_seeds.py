@@ -112,7 +112,7 @@ def test_s2_video(client):
             user_id="user_12345",
         )
     error = caught.value.response.json()["error"]
-    assert caught.value.status_code == 404 and error["code"] == "1222" and "cloud" in error["message"]
+    assert caught.value.status_code == 404 and error["code"] == "1222" and "local" in error["message"]
 
 
 def test_s2_extra_body(client):
