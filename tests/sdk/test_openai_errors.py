@@ -148,7 +148,7 @@ def test_death_in_a_stream(scripted, mount):
 
 
 def test_death_on_the_wire(scripted):
-    body = {"model": MODEL, "messages": say("one two three four", fail_after=2), "stream": True}
+    body = {"model": MODEL, "messages": say("one two three four", fail_after=2, token_ms=20), "stream": True}
     events = sse(scripted.events("/v1/chat/completions", body))
     assert events[-1][0] == "error" or events[-2][0] == "error"
     assert all(d != "[DONE]" or i == len(events) - 1 for i, (_, d) in enumerate(events))
