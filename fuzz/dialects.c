@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * dialects.c - fuzz target: the first byte picks a route, the rest is its body. What is accepted keeps the promises of
- * api.h; what is refused says why, in an error body that is JSON. */
+ * dialects.c - fuzz target: the first byte picks a route, the rest is its body. What is accepted
+ * keeps the promises of api.h; what is refused says why, in an error body that is JSON. */
 #include "api/api.h"
 
 #include <math.h>
@@ -16,7 +16,7 @@ static void must(bool x)
 static void must_be_json(const glim_buf *b)
 {
     glim_arena *a = glim_arena_new((size_t)64 << 20);
-    glim_json *v;
+    glim_json *v = NULL;
     if (!a) return;
     must(!b->err && glim_json_parse(a, glim_buf_view(b), &v, NULL) == GLIM_OK);
     must(v->type == GLIM_JSON_OBJECT);

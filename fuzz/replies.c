@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * replies.c - fuzz target: bytes as events. Every chunk of a stream is JSON on a line of its own, and the stream joins
- * to what the whole body says. */
+ * replies.c - fuzz target: bytes as events. Every chunk of a stream is JSON on a line of its own,
+ * and the stream joins to what the whole body says. */
 #include "api/api.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static void must(bool x)
     if (!x) abort();
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 typedef struct script {
     glim_event ev[EVENT_MAX + 2];
@@ -121,7 +121,7 @@ static void run(const glim_dialect *d, const glim_request *rq, const script *s, 
     d->reply_free(r);
 }
 
-/* ---- a client --------------------------------------------------------------------------------- */
+/* ---- a client -------------------------------------------------------------------------------- */
 
 typedef struct joined {
     glim_buf content, reasoning, finish, args[CALL_MAX];
@@ -235,7 +235,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     same(&whole.reasoning, &parts.reasoning);
     same(&whole.finish, &parts.finish);
     must(whole.finish.n > 0);
-    /* A call that broke off is text in a body, and an incomplete call in a stream that announced it. */
+    /* A call that broke off is text in a body, and an incomplete call in a stream that announced
+     * it. */
     if (!s.broken || !rq.tool_stream) {
         same(&whole.content, &parts.content);
         for (size_t i = 0; i < CALL_MAX && !s.repeated; i++)

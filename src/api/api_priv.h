@@ -5,8 +5,8 @@
 
 #include "api/api.h"
 
-/* Where in the client's JSON a value stands. Links live on the C stack of the readers and become text
- * only when something is wrong. */
+/* Where in the client's JSON a value stands. Links live on the C stack of the readers and become
+ * text only when something is wrong. */
 typedef struct glim_api_path glim_api_path;
 struct glim_api_path {
     const glim_api_path *up; /* NULL: the outermost */
@@ -50,7 +50,8 @@ GLIM_MUST_USE glim_err glim_openai_chat_read(glim_arena *a, const glim_json *roo
 GLIM_MUST_USE glim_err glim_openai_choice_decode(glim_arena *a, const glim_json *tool_choice,
                                                  const glim_json *function_call, glim_chat *c,
                                                  glim_gen_opts *g, glim_error *e);
-/* thinking in all its spellings; any may be NULL. field: enable_thinking at the top. (openai_thinking.c) */
+/* thinking in all its spellings; any may be NULL. field: enable_thinking at the top.
+ * (openai_thinking.c) */
 typedef struct glim_thinking_fields {
     const glim_json *thinking, *kwargs, *reasoning, *effort;
     glim_tristate field;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * logprobs.c - logarithms of probabilities on their way from tokens to the text that shows them.
- * Owns:   the queue between the two: an entry comes before its token's text, which may be held back (a possible stop
- *         string, half a character), cut (blanks behind a thought) or never come (tags, calls).
- * Layout: data: for each entry its encoded forms and its bytes, one behind the other; entries: where they lie.
+ * Owns:   the queue between the two: an entry comes before its token's text, which may be held back
+ *         (a possible stop string, half a character), cut (blanks behind a thought) or never come
+ *         (tags, calls).
+ * Layout: data: for each entry its encoded forms and its bytes, one behind the other; entries:
+ *         where they lie.
  * Thread: one at a time for a queue.
  * Fails:  NOMEM, LIMIT stay in the buffers.
  * See:    tests/unit/api/test_logprobs.c */
@@ -69,8 +71,8 @@ static void put_chat(glim_buf *b, const glim_token_logprobs *lp)
     glim_buf_adds(b, "]}");
 }
 
-/* Tokens by their text, as the older interface has it: of several with the same text (parts of characters all look
- * alike) the most probable stands for them. */
+/* Tokens by their text, as the older interface has it: of several with the same text (parts of
+ * characters all look alike) the most probable stands for them. */
 static void put_by_text(glim_buf *b, const glim_token_logprobs *lp)
 {
     size_t at[21], n_at = 0, end;
@@ -131,7 +133,7 @@ static void advance(glim_str *t, size_t n)
     t->n -= n;
 }
 
-/* Does text begin as bytes do, as far as both go? Then the rest of the bytes covers what follows. */
+/* Does text begin as bytes do, as far as both go? The rest of bytes then covers what follows. */
 static bool match(glim_lp_queue *q, glim_str bytes, glim_str *text)
 {
     size_t n = GLIM_MIN(bytes.n, text->n);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * models.c - the list of models and one of them, with the extra members that OpenAI's relatives add.
+ * models.c - the list of models and one of them, with the extra members that OpenAI's relatives
+ * add.
  * Thread: any, pure.
  * Fails:  what the buffer gives (NOMEM, LIMIT).
  * See:    tests/unit/api/test_text_routes.c */

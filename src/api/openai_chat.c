@@ -2,8 +2,9 @@
  * openai_chat.c - an OpenAI chat request, with the fields of its relatives (Zhipu, SGLang, vLLM,
  * llama-server), to a glim_request. Both chat mounts read the same union of fields.
  * Owns:   the table of chat fields.
- * Not here: sampling (sampling.c), messages and tools (openai_messages.c), tool_choice (openai_choice.c), thinking
- *           (openai_thinking.c), defaults of a model (room engine), replies (openai_reply.c).
+ * Not here: sampling (sampling.c), messages and tools (openai_messages.c), tool_choice
+ *           (openai_choice.c), thinking (openai_thinking.c), defaults of a model (room engine),
+ *           replies (openai_reply.c).
  * Thread: any, pure.
  * Fails:  INPUT with the path; UNSUPPORTED for what is known and would change the answer.
  * See:    tests/unit/api/test_openai_chat.c */

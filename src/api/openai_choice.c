@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * openai_choice.c - tool_choice in all its forms, and the older function_call: which tools the model sees and
- * whether it must call one.
- * Owns:   that "none" leaves the tools out of the prompt, and that a forced name must have been offered.
+ * openai_choice.c - tool_choice in all its forms, and the older function_call: which tools the
+ * model sees and whether it must call one.
+ * Owns:   that "none" leaves the tools out of the prompt, and that a forced name must have been
+ *         offered.
  * Thread: any, pure.
  * Fails:  INPUT with the path; UNSUPPORTED for custom tools; NOMEM.
  * See:    tests/unit/api/test_openai_chat.c */
@@ -54,7 +55,7 @@ static glim_err read_function(glim_arena *a, const glim_api_path *p, const glim_
     return rc;
 }
 
-/* {"type": "allowed_tools", "allowed_tools": {"mode", "tools": [...]}}, or both members at the top. */
+/* {"type": "allowed_tools", "allowed_tools": {"mode", "tools"}}, or both members at the top. */
 static glim_err read_allowed(glim_arena *a, const glim_api_path *p, const glim_json *v,
                              const glim_chat *c, choice *out, glim_error *e)
 {
@@ -130,7 +131,8 @@ static glim_err read_choice(glim_arena *a, const glim_api_path *p, const glim_js
                                          : read_allowed(a, p, v, c, out, e);
 }
 
-/* The tools that are not allowed leave the prompt: nothing else would keep the model from calling them. */
+/* The tools that are not allowed leave the prompt: nothing else would keep the model from calling
+ * them. */
 static glim_err keep_allowed(glim_arena *a, const choice *ch, glim_chat *c, glim_error *e)
 {
     glim_tool *tools = GLIM_ARENA_ARRAY(a, glim_tool, c->n_tool);

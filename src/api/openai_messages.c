@@ -89,7 +89,8 @@ static bool is_result_list(const glim_json *v)
     return v->n_child > 0;
 }
 
-/* Results that came as a list: what of each is shown (its "output", or itself) is the template's affair. */
+/* Results that came as a list: what of each is shown (its "output", or itself) is the template's
+ * affair. */
 static glim_err read_results(glim_arena *a, const glim_api_path *p, const glim_json *v,
                              glim_message *m, glim_error *e)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * openai_reply.c - events to chat completions, whole or chunk by chunk; OpenAI's and Zhipu's mounts share it.
- * Owns:   the order of a stream (role; thought; answer; calls; reason), where a thought goes, and that what a stream
- *         says joins to what a whole body says.
+ * openai_reply.c - events to chat completions, whole or chunk by chunk; OpenAI's and Zhipu's mounts
+ * share it.
+ * Owns:   the order of a stream (role; thought; answer; calls; reason), where a thought goes, and
+ *         that what a stream says joins to what a whole body says.
  * Not here: ids, usage and frames (reply.c), probabilities (logprobs.c).
  * Thread: one at a time for a reply.
  * Fails:  NOMEM, LIMIT, STATE (a choice that does not exist); out then ends where it ended before.
@@ -22,7 +23,8 @@ const glim_reply_style glim_style_zhipu_chat = {.object = "chat.completion",
 
 enum { LP_CONTENT, LP_REASONING };
 
-/* Entries whose text is in text, appended to one of the choice's lists. An inline thought is content. */
+/* Entries whose text is in text, appended to one of the choice's lists. An inline thought is
+ * content. */
 static void take_logprobs(glim_reply *r, glim_choice *c, glim_str text, bool thought)
 {
     if (!r->rq->logprobs) return;
@@ -220,8 +222,8 @@ static bool key_is_out(const glim_choice *c, size_t at)
     return false;
 }
 
-/* A key given twice is sent once: JSON with a key twice is none that every reader takes, and the first value is out
- * already. */
+/* A key given twice is sent once: JSON with a key twice is none that every reader takes, and the
+ * first value is out already. */
 static void on_call_arg(glim_reply *r, glim_choice *c, const glim_event *ev, glim_buf *out)
 {
     if (!c->call_open) return;
@@ -262,7 +264,8 @@ static void on_call_end(glim_reply *r, glim_choice *c, const glim_event *ev, gli
     }
 }
 
-/* What was announced in a stream stays as it is, incomplete; elsewhere the text is shown as what it is. */
+/* What was announced in a stream stays as it is, incomplete; elsewhere the text is shown as what it
+ * is. */
 static void on_call_broken(glim_reply *r, glim_choice *c, const glim_event *ev, glim_buf *out)
 {
     c->broken = true;

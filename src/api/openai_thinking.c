@@ -58,7 +58,8 @@ static glim_err read_thinking_type(const glim_api_path *p, const glim_json *obj,
     return GLIM_OK;
 }
 
-/* Tokens of thought before it is closed: a limit of glim's own, also where thinking comes in another spelling. */
+/* Tokens of thought before it is closed: a limit of glim's own, also where thinking comes in
+ * another spelling. */
 static glim_err read_budget(const glim_api_path *p, const glim_json *obj, int64_t *out,
                             glim_error *e)
 {

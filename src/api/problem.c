@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * problem.c - what can be wrong with a request, from an error of a lower room to the error body of each dialect.
- * Owns:   the three error shapes, which status a kind has on which mount, and which errors a retry may cure.
+ * problem.c - what can be wrong with a request, from an error of a lower room to the error body of
+ * each dialect.
+ * Owns:   the three error shapes, which status a kind has on which mount, and which errors a retry
+ *         may cure.
  * Not here: the rows themselves (problems.def).
  * Thread: any, pure.
  * Fails:  what the buffer gives (NOMEM, LIMIT).
@@ -56,8 +58,8 @@ static size_t path_length(const char *msg)
     return msg[n] == ':' && msg[n + 1] == ' ' ? n : 0;
 }
 
-/* Rooms below have one code for a bad input. Their wording is one too: json/fields.c and api say "missing" of what is
- * absent or null, and "given beside" of what excludes something. */
+/* Rooms below have one code for a bad input. Their wording is one too: json/fields.c and api say
+ * "missing" of what is absent or null, and "given beside" of what excludes something. */
 static glim_problem_kind input_kind(const char *text)
 {
     if (strncmp(text, "missing", 7) == 0) return GLIM_PROBLEM_MISSING;
@@ -234,8 +236,8 @@ glim_err glim_problem_llama(const glim_problem *p, glim_str request_id, glim_buf
     return out->err;
 }
 
-/* The one form in which both families' clients show our text: an event named error, whose data has the member error.
- */
+/* The one form in which both families' clients show our text: an event named error, whose data has
+ * the member error. */
 static glim_err put_event(glim_problem_fn body, const glim_problem *p, glim_str request_id,
                           glim_buf *out)
 {

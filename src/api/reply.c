@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * reply.c - the frame around the choices of a reply: ids, usage, finish reasons, server-sent events.
+ * reply.c - the frame around the choices of a reply: ids, usage, finish reasons, server-sent
+ * events.
  * Owns:   the memory of a reply; when usage is written and what it counts.
  * Not here: what a choice holds (openai_reply.c, openai_completions.c).
  * Thread: one at a time for a reply.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * reply_priv.h - what replies of OpenAI's family share: choices, usage, probabilities, the frame around a choice. */
+ * reply_priv.h - what replies of OpenAI's family share: choices, usage, probabilities, the frame
+ * around a choice. */
 #ifndef GLIM_API_REPLY_PRIV_H
 #define GLIM_API_REPLY_PRIV_H
 
@@ -20,10 +21,11 @@ typedef struct glim_lp_queue {
 void glim_lp_init(glim_lp_queue *q, size_t max_bytes);
 void glim_lp_deinit(glim_lp_queue *q);
 void glim_lp_clear(glim_lp_queue *q); /* what is pending made no text */
-/* Copies a LOGPROBS event. by_text: as /v1/completions has it, else the object of chat. Errors stay in the buffers. */
+/* Copies a LOGPROBS event. by_text: as /v1/completions has it, else the object of chat. Errors stay
+ * in the buffers. */
 void glim_lp_push(glim_lp_queue *q, const glim_event *ev, bool by_text);
-/* The next entry whose text is in *text, which moves behind it; *begin: where it began. Entries that made no text are
- * passed over. NULL: no more. Borrowed until the next push. */
+/* The next entry whose text is in *text, which moves behind it; *begin: where it began. Entries
+ * that made no text are passed over. NULL: no more. Borrowed until the next push. */
 const glim_lp_entry *glim_lp_take(glim_lp_queue *q, bool in_reasoning, glim_str *text,
                                   const char **begin);
 glim_str glim_lp_json(const glim_lp_queue *q,
@@ -36,8 +38,7 @@ glim_str glim_lp_top(const glim_lp_queue *q, const glim_lp_entry *e);    /* by_t
 /* What one dialect does differently. */
 typedef struct glim_reply_style {
     const char *object, *chunk_object, *id_prefix;
-    bool
-        zhipu; /* no prefix, request_id in the body, usage on the last finish chunk, its own reasons */
+    bool zhipu;   /* no id prefix, request_id, usage on the last finish chunk, own reasons */
     bool by_text; /* probabilities in columns */
 } glim_reply_style;
 
@@ -77,7 +78,8 @@ struct glim_reply {
 glim_reply *glim_reply_new(const glim_reply_style *style, const glim_request *rq,
                            const glim_reply_info *info);
 void glim_reply_free(glim_reply *r);
-/* The choice that ev is for, with its usage noted; NULL: nothing to do with it (*rc says whether it is an error). */
+/* The choice that ev is for, with its usage noted; NULL: nothing to do with it (*rc says whether it
+ * is an error). */
 glim_choice *glim_reply_choice(glim_reply *r, size_t i_choice, const glim_event *ev, glim_err *rc);
 /* A chunk with one choice: begin, the caller writes the choice's members behind "index", end. */
 void glim_reply_chunk(glim_reply *r, size_t i_choice, glim_buf *out);
@@ -104,8 +106,8 @@ glim_err glim_api_stream_problem_openai(const glim_problem *p, glim_str request_
 glim_err glim_api_stream_problem_zhipu(const glim_problem *p, glim_str request_id, glim_buf *out);
 
 #define GLIM_SSE_TYPE "text/event-stream; charset=utf-8"
-/* A comment with a blank line behind it: without one, readers that split at blank lines would take the next event for
- * part of the comment. */
+/* A comment with a blank line behind it: without one, readers that split at blank lines would take
+ * the next event for part of the comment. */
 #define GLIM_SSE_KEEPALIVE ": keep-alive\n\n"
 
 #endif

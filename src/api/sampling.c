@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * sampling.c - the fields that every generating request of OpenAI's family shares, to sampling options.
+ * sampling.c - the fields that every generating request of OpenAI's family shares, to sampling
+ * options.
  * Owns:   their ranges, what they mean together, and the notes about those without effect.
  * Not here: messages, prompts and tools; defaults of a model (room engine).
  * Thread: any, pure.

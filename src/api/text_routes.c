@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * text_routes.c - bodies of the routes that turn text to tokens and back: /tokenize in the readings of four servers,
- * /detokenize, /apply-template.
+ * text_routes.c - bodies of the routes that turn text to tokens and back: /tokenize in the readings
+ * of four servers, /detokenize, /apply-template.
  * Owns:   which keys tell the readings apart.
  * Not here: the tokens themselves (room text, through the engine).
  * Thread: any, pure.
@@ -29,7 +29,8 @@ static glim_err missing(const char *key, const glim_json *v, glim_error *e)
 
 /* ---- which reading --------------------------------------------------------------------------- */
 
-/* Of {prompt} with other members: SGLang and vLLM name the model or how to begin, the legacy route a limit. */
+/* Of {prompt} with other members: SGLang and vLLM name the model or how to begin, the legacy route
+ * a limit. */
 static glim_tokenize_kind kind_of(const glim_json *root)
 {
     if (glim_json_get(root, "content")) return GLIM_TOKENIZE_LLAMA;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * wire_priv.h - a generating request as its fields stand in OpenAI's JSON and that of its relatives,
- * before they are weighed against each other; and the rows that tables of fields share. */
+ * wire_priv.h - a generating request as its fields stand in OpenAI's JSON and that of its
+ * relatives, before they are weighed against each other; and the rows that tables share. */
 #ifndef GLIM_API_WIRE_PRIV_H
 #define GLIM_API_WIRE_PRIV_H
 
@@ -59,13 +59,12 @@ typedef struct glim_wire {
 
 /* What a request that names nothing asks for. */
 void glim_wire_init(glim_wire *w);
-/* Fills w by the table, first from a literal "extra_body" and then from root, which wins; the names of given IGNORE
- * rows become notes of out. */
+/* Fills w by the table, first from a literal "extra_body" and then from root, which wins; the names
+ * of given IGNORE rows become notes of out. */
 GLIM_MUST_USE glim_err glim_wire_read(glim_arena *a, const glim_json *root,
                                       const glim_field *fields, size_t n_field, glim_wire *w,
                                       glim_request *out, glim_error *e);
-/* Sampling, stopping, streaming and names from w into out; checks what the fields say together. Notes of out are
- * complete behind it: nothing may be noted later. */
+/* Sampling, stopping, streaming and names from w into out. */
 GLIM_MUST_USE glim_err glim_wire_fill(glim_arena *a, const glim_wire *w, glim_request *out,
                                       glim_error *e);
 /* Adds one note, borrowed for as long as out lives: a literal, or memory of the arena. */

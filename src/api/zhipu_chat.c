@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * zhipu_chat.c - the Zhipu mount's row, and its asynchronous chat. Fields and replies are openai_chat.c's and
- * openai_reply.c's; what differs (usage on the finish chunk, one delta a call, error body) is theirs by style.
+ * zhipu_chat.c - the Zhipu mount's row, and its asynchronous chat. Fields and replies are
+ * openai_chat.c's and openai_reply.c's; what differs (usage on the finish chunk, one delta a call,
+ * error body) is theirs by style.
  * Thread: any, pure; replies one at a time.
  * Fails:  what its parts do.
  * See:    tests/unit/api/test_zhipu_chat.c */
@@ -32,7 +33,8 @@ const glim_dialect glim_dialect_zhipu_chat = {.name = "zhipu_chat",
                                               .stream_problem = glim_api_stream_problem_zhipu,
                                               .status = glim_problem_status_zhipu};
 
-/* The members of a chat's body follow those of the task; where it is an error's body, the task keeps its own ids. */
+/* The members of a chat's body follow those of the task; where it is an error's body, the task
+ * keeps its own ids. */
 glim_err glim_async_encode(const glim_reply_info *info, const char *task_status, glim_str chat_body,
                            glim_buf *out)
 {

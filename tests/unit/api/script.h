@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * script.h - scripted events through a dialect's reply, and the joining of a stream's chunks as a client does it. */
+ * script.h - scripted events through a dialect's reply, and the joining of a stream's chunks as a
+ * client does it. */
 #ifndef GLIM_TESTS_API_SCRIPT_H
 #define GLIM_TESTS_API_SCRIPT_H
 

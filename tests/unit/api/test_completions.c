@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_completions.c - /v1/completions: forms of a prompt, refusals by name, replies whole and in chunks. */
+ * test_completions.c - /v1/completions: forms of a prompt, refusals by name, replies whole and in
+ * chunks. */
 #include "script.h"
 
 #define D (&glim_dialect_openai_completions)
@@ -158,7 +159,7 @@ static void refusals(void **state)
     }
 }
 
-/* ---- replies ---------------------------------------------------------------------------------- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 static const glim_usage usage = {.n_prompt = 10, .n_completion = 7};
 static const glim_event events[] = {C("a\n"), C("b"), STOP_AT(GLIM_STOP_LENGTH, &usage, "")};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_logprobs.c - the queue between tokens and text: what is held, cut or never said; for every cut of the text. */
+ * test_logprobs.c - the queue between tokens and text: what is held, cut or never said; for every
+ * cut of the text. */
 #include "script.h"
 
 #include "api/reply_priv.h"

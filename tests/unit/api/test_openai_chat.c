@@ -587,6 +587,70 @@ static void mounts(void **state)
     assert_int_equal(glim_dialect_openai_chat.decode(arena, glim_str_of(text), &rq, &p), GLIM_OK);
 }
 
+/* Requests as documents of the clients show them. */
+static void documents(void **state)
+{
+    (void)state;
+    static const struct {
+        const glim_dialect *d;
+        const char *json;
+        glim_tristate think;
+        size_t n_tool, n_note;
+        int64_t n_max;
+    } cases[] = {
+        /* model guide, zai-sdk */
+        {&glim_dialect_zhipu_chat,
+         "{'model':'glm-4.7-flash','messages':[{'role':'user','content':'hi'}],'thinking':{'type':"
+         "'enabled'},'stream':true,'max_tokens':65536,'temperature':0.99,'top_p':null,'tools':null,"
+         "'response_format':null}",
+         GLIM_ON, 0, 0, 65536},
+        /* SDK readme: character play, web search without enable, a literal extra_body */
+        {&glim_dialect_zhipu_chat,
+         "{'model':'charglm-3','messages':[{'role':'user','content':'Hello'}],'meta':{'user_info':"
+         "'a','bot_info':'b','bot_name':'Xiaoya','user_name':'Director'}}",
+         GLIM_UNSET, 0, 1, -1},
+        {&glim_dialect_zhipu_chat,
+         "{'model':'glm-4','messages':[{'role':'user','content':'news'}],'tools':[{'type':"
+         "'web_search','web_search':{'search_query':'Search the Zhipu','search_result':true}}]}",
+         GLIM_UNSET, 0, 1, -1},
+        {&glim_dialect_zhipu_chat,
+         "{'model':'glm-4','messages':[{'role':'user','content':'q'}],'extra_body':{'temperature':"
+         "0.7,'max_tokens':1000}}",
+         GLIM_UNSET, 0, 1, 1000},
+        /* tutorial with the openai client: tools, and an answer of theirs dumped back whole */
+        {&glim_dialect_openai_chat,
+         "{'model':'zai-org/GLM-4.7-Flash','messages':[{'role':'user','content':'weather?'},"
+         "{'content':null,'refusal':null,'role':'assistant','annotations':null,'audio':null,"
+         "'function_call':null,'tool_calls':[{'id':'call_17571cbf9fde423cbae5e73d','function':{"
+         "'arguments':'{}','name':'get_weather'},'type':'function','index':0}],"
+         "'reasoning_content':'The user asks'},{'role':'tool','tool_call_id':"
+         "'call_17571cbf9fde423cbae5e73d','content':'22'}],'tools':[{'type':'function','function':{"
+         "'name':'get_weather','parameters':{'type':'object','properties':{}}}}],'tool_choice':"
+         "'auto','temperature':1.0,'top_p':0.95}",
+         GLIM_UNSET, 1, 0, -1},
+        /* the legacy route's body */
+        {&glim_dialect_openai_chat,
+         "{'model':'chatglm3-6b','stream':true,'top_p':1,'temperature':0.7,'max_tokens':256,"
+         "'messages':[{'role':'user','content':'hi'}]}",
+         GLIM_UNSET, 0, 0, 256},
+    };
+    for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
+        glim_request rq;
+        glim_problem p = {0};
+        snprintf(text, sizeof text, "%s", cases[i].json);
+        for (char *c = text; *c; c++)
+            if (*c == '\'') *c = '"';
+        glim_err rc = cases[i].d->decode(arena, glim_str_of(text), &rq, &p);
+        if (rc) print_error("%zu: %s\n", i, p.msg);
+        assert_int_equal(rc, GLIM_OK);
+        assert_int_equal(rq.chat.think, cases[i].think);
+        assert_int_equal(rq.chat.n_tool, cases[i].n_tool);
+        assert_int_equal(rq.n_note, cases[i].n_note);
+        assert_int_equal(rq.gen.n_max, cases[i].n_max);
+        assert_int_equal(rq.n_unknown, 0);
+    }
+}
+
 static void shapes(void **state)
 {
     (void)state;
@@ -629,7 +693,9 @@ static const char full[] =
     "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\","
     "\"arguments\":\"{\\\"a\\\":1}\"}}]},"
     "{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":[{\"output\":1}]}],"
-    "\"functions\":[{\"name\":\"f\"}],\"stop\":[\"x\",\"y\"],\"thinking\":{\"type\":\"enabled\"}}";
+    "\"functions\":[{\"name\":\"f\"}],\"stop\":[\"x\",\"y\"],\"thinking\":{\"type\":\"enabled\"},"
+    "\"metadata\":{},\"logit_bias\":{\"1\":2},\"stop_token_ids\":[1],\"tool_choice\":{\"name\":"
+    "\"f\"}}";
 
 static void no_memory(void **state)
 {
@@ -673,6 +739,7 @@ int main(void)
         cmocka_unit_test(no_memory),      cmocka_unit_test(request_defaults),
         cmocka_unit_test(request_fields), cmocka_unit_test(choices),
         cmocka_unit_test(notes),          cmocka_unit_test(mounts),
+        cmocka_unit_test(documents),
     };
     return cmocka_run_group_tests_name("api/openai_chat", tests, setup, teardown);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_openai_reply.c - scripted events to OpenAI's chat replies: exact bytes, and streams joined as clients join them.
- */
+ * test_openai_reply.c - scripted events to OpenAI's chat replies: exact bytes, and streams joined
+ * as clients join them. */
 #include "script.h"
 
 #include "failnth.h"
@@ -46,21 +46,24 @@ static void whole(void **state)
     glim_buf_deinit(&out);
 }
 
+/* clang-format off: a chunk a line */
+static const char stream_want[] = CHUNK(ROLE) CHUNK(
+    "{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\\n\"}" GOING)
+    CHUNK("{\"index\":0,\"delta\":{\"reasoning_content\":\"so\"}" GOING) CHUNK(
+        "{\"index\":0,\"delta\":{\"content\":\"a\\\"b\",\"reasoning_content\":null}" GOING)
+        CHUNK("{\"index\":0,\"delta\":{\"content\":\"\\u2028"
+              "\xF0\x9F\x98\x80\","
+              "\"reasoning_content\":null}" GOING)
+            CHUNK("{\"index\":0,\"delta\":{\"reasoning_content\":null},\"logprobs\":null,"
+                  "\"finish_reason\":\"stop\",\"matched_stop\":\"<|user|>\"}") "data: [DONE]\n\n";
+/* clang-format on */
+
 static void stream(void **state)
 {
     (void)state;
     glim_request rq = script_request(true);
     glim_buf out = script_run(D, &rq, &script_info, answer, GLIM_COUNT(answer));
-    script_check(
-        &out,
-        CHUNK(ROLE) CHUNK("{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\\n\"}" GOING)
-            CHUNK("{\"index\":0,\"delta\":{\"reasoning_content\":\"so\"}" GOING) CHUNK(
-                "{\"index\":0,\"delta\":{\"content\":\"a\\\"b\",\"reasoning_content\":null}" GOING)
-                CHUNK("{\"index\":0,\"delta\":{\"content\":\"\\u2028\xF0\x9F\x98\x80\",\"reasoning_"
-                      "content\":null}" GOING) CHUNK(
-                    "{\"index\":0,\"delta\":{\"reasoning_content\":null},\"logprobs\":null,"
-                    "\"finish_reason\":\"stop\",\"matched_stop\":\"<|user|>\"}") "data: "
-                                                                                 "[DONE]\n\n");
+    script_check(&out, stream_want);
     glim_buf_deinit(&out);
 }
 
@@ -76,20 +79,14 @@ static const glim_event with_calls[] = {
     STOP_AT(GLIM_STOP_END, &usage, "<|observation|>"),
 };
 
-static void calls(void **state)
-{
-    (void)state;
-    glim_request rq = script_request(true);
-    rq.include_usage = true;
-    glim_buf out = script_run(D, &rq, &script_info, with_calls + 2, GLIM_COUNT(with_calls) - 2);
+/* clang-format off: a chunk a line */
 #define TOOL(x)                                                                                    \
     CHUNK_NO_USAGE("{\"index\":0,\"delta\":{\"reasoning_content\":null,\"tool_calls\":[" x         \
                    "]}" GOING)
-    script_check(
-        &out,
-        CHUNK_NO_USAGE(ROLE) TOOL(
-            "{\"index\":0,\"id\":\"call_0123456789abcdef00000000\",\"type\":\"function\","
-            "\"function\":{\"name\":\"f\",\"arguments\":\"\"}}")
+static const char calls_want[] =
+    CHUNK_NO_USAGE(ROLE)
+        TOOL("{\"index\":0,\"id\":\"call_0123456789abcdef00000000\",\"type\":\"function\","
+             "\"function\":{\"name\":\"f\",\"arguments\":\"\"}}")
             TOOL("{\"index\":0,\"function\":{\"arguments\":\"{\\\"a\\\":1\"}}")
                 TOOL("{\"index\":0,\"function\":{\"arguments\":\",\\\"b\\\\\\\"\\\":"
                      "\\\"x\\\\ny\\\"\"}}")
@@ -107,7 +104,16 @@ static void calls(void **state)
                                                                                       "," USAGE_JSON
                                                                                       "}\n\n"
                                                                                       "data: "
-                                                                                      "[DONE]\n\n");
+                                                                                      "[DONE]\n\n";
+/* clang-format on */
+
+static void calls(void **state)
+{
+    (void)state;
+    glim_request rq = script_request(true);
+    rq.include_usage = true;
+    glim_buf out = script_run(D, &rq, &script_info, with_calls + 2, GLIM_COUNT(with_calls) - 2);
+    script_check(&out, calls_want);
     glim_buf_deinit(&out);
 
     rq = script_request(false);
@@ -274,7 +280,8 @@ static void broken_calls(void **state)
     assert_string_equal(j.content, raw);
     assert_string_equal(j.finish, "length");
     glim_buf_deinit(&out);
-    /* a malformed call behind a whole one: still no tool_calls; and the next one has an index of its own */
+    /* a malformed call behind a whole one: still no tool_calls; and the next one has an index of
+     * its own */
     static const glim_event later[] = {
         CALL(0, "f"),
         END(0, "{}"),
@@ -408,7 +415,7 @@ static void several(void **state)
     }
 }
 
-/* ---- probabilities ---------------------------------------------------------------------------- */
+/* ---- probabilities --------------------------------------------------------------------------- */
 
 #define LP(s, p, thought)                                                                          \
     {                                                                                              \
@@ -474,7 +481,7 @@ static void probabilities(void **state)
     glim_buf_deinit(&out);
 }
 
-/* ---- faults ----------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 static void no_memory(void **state)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_text_routes.c - the readings of /tokenize, and the bodies of the routes that generate nothing. */
+ * test_text_routes.c - the readings of /tokenize, and the bodies of the routes that generate
+ * nothing. */
 #include "script.h"
 
 static glim_arena *arena;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_zhipu_chat.c - what the Zhipu mount does differently: usage on the finish chunk, one delta a call, no empty
- * choices, and the asynchronous chat. */
+ * test_zhipu_chat.c - what the Zhipu mount does differently: usage on the finish chunk, one delta a
+ * call, no empty choices, and the asynchronous chat. */
 #include "script.h"
 
 #define D (&glim_dialect_zhipu_chat)
