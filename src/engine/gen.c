@@ -353,6 +353,11 @@ glim_err glim_gen_attach(glim_gen *g, glim_session *s, glim_error *e)
     size_t same = glim_gen_shared(g, s);
     glim_session_truncate(s, (int64_t)same);
     if (first) g->usage.n_cached = (int64_t)same;
+    if (!rc && first) {
+        const glim_event ev = {
+            .kind = GLIM_EV_PROGRESS, .n_done = (int64_t)same, .n_total = g->usage.n_prompt};
+        if (!emit(g, &ev)) rc = was_cancelled(e);
+    }
     if (rc) g->s = NULL;
     return rc;
 }

@@ -326,7 +326,9 @@ static bool on_event(void *user, const glim_event *ev)
     glim_choice *c = user;
     glim_exchange *x = c->x;
     note_time(c, ev);
-    if (ev->kind == GLIM_EV_PROGRESS && ev->n_done < ev->n_total) return true;
+    /* The first word of progress says that the prefill begins; the rest is nobody's business. */
+    if (ev->kind == GLIM_EV_PROGRESS && c->begun) return true;
+    c->begun = true;
     glim_note *n = copy_event(c->i, ev);
     if (!n) return false; /* no memory: the answer ends here, as cancelled */
     add_note(x, n);
@@ -429,19 +431,24 @@ static void unlist_stream(glim_exchange *x)
     if (x->next_stream) x->next_stream->at_stream = x->at_stream;
 }
 
+/* The head of a stream goes out when the prefill begins: what can be refused was refused by then. */
+static void begin_stream(glim_exchange *x)
+{
+    if (x->begun || !x->rq) return;
+    glim_buf head;
+    glim_buf_init(&head, 4096);
+    glim_exchange_headers(x, NULL, &head);
+    (void)glim_buf_addf(&head, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
+    glim_http_stream_begin(x->rq, 200, x->route->dialect->stream_type, glim_buf_view(&head));
+    glim_buf_deinit(&head);
+    x->begun = true;
+    x->status_sent = 200;
+}
+
 static void write_out(glim_exchange *x)
 {
     if (!x->out.n || !x->rq) return;
-    if (!x->begun) {
-        glim_buf head;
-        glim_buf_init(&head, 4096);
-        glim_exchange_headers(x, NULL, &head);
-        (void)glim_buf_addf(&head, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
-        glim_http_stream_begin(x->rq, 200, x->route->dialect->stream_type, glim_buf_view(&head));
-        glim_buf_deinit(&head);
-        x->begun = true;
-        x->status_sent = 200;
-    }
+    begin_stream(x);
     glim_http_stream_write(x->rq, glim_buf_view(&x->out));
     glim_buf_clear(&x->out);
     x->t_sent_ns = glim_now_ns();
@@ -576,6 +583,7 @@ static void take_note(glim_exchange *x, const glim_note *n)
         count_stop(x, n);
     else if (n->ev.kind != GLIM_EV_PROGRESS && !x->t_first_ns)
         x->t_first_ns = glim_now_ns();
+    if (n->ev.kind == GLIM_EV_PROGRESS && x->req.stream && !x->finished) begin_stream(x);
     if (n->ev.kind == GLIM_EV_CALL_END) x->choices[n->i_choice].called = true;
     if (x->finished) return;
     glim_err rc = x->route->dialect->event(x->reply, n->i_choice, &n->ev, &x->out);

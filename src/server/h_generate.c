@@ -222,6 +222,6 @@ void glim_h_async_get(glim_exchange *x)
 void glim_h_cloud_only(glim_exchange *x)
 {
     glim_exchange_fail(x, GLIM_PROBLEM_CLOUD_ONLY, NULL,
-                       "this path needs the vendor's platform; a local model cannot serve it");
+                       "this path needs the Zhipu cloud; a local model cannot serve it");
     glim_exchange_send(x);
 }

@@ -98,7 +98,8 @@ typedef struct glim_choice {
     glim_exchange *x;
     size_t i;
     glim_job *job;
-    uint64_t t_last_ns; /* of the last token; engine thread */
+    uint64_t t_last_ns; /* of the last piece of text; engine thread */
+    bool begun;         /* the prefill has; engine thread */
     glim_usage usage;   /* I/O thread, after STOP */
     glim_stop_reason reason;
     bool called, over;
