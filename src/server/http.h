@@ -74,6 +74,8 @@ typedef struct glim_http_opts {
 } glim_http_opts;
 void glim_http_opts_init(glim_http_opts *o);
 
+/* Whether text is written as an address ("HOST:PORT", "[::1]:8000"). Errors: INPUT. Thread: any, pure. */
+GLIM_MUST_USE glim_err glim_http_check_address(const char *text, glim_error *e);
 /* Copies o. Binds all listeners; nothing is accepted before glim_http_run(). A name that stands for several addresses is
  * bound to each of them, with port 0 to the first only. Errors: IO (address and errno's text: in use, not allowed), INPUT
  * (an address that is none), NOMEM. */

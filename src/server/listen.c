@@ -64,6 +64,12 @@ static glim_err split(const char *text, char host[256], char port[8], glim_error
     return GLIM_OK;
 }
 
+glim_err glim_http_check_address(const char *text, glim_error *e)
+{
+    char host[256], port[8];
+    return split(text, host, port, e);
+}
+
 static glim_err failed(const char *text, int err, glim_error *e)
 {
     const char *cure = err == EADDRINUSE

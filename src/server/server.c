@@ -329,7 +329,10 @@ static glim_err make_parts(glim_server *s, glim_error *e)
     size_t n_route;
     const char *const *patterns = glim_route_patterns(&n_route);
     glim_http_opts ho;
-    glim_err rc = read_keys(s, e);
+    glim_err rc = GLIM_OK;
+    for (size_t i = 0; !rc && i < s->o.n_listen; i++)
+        rc = glim_http_check_address(s->o.listen[i], e);
+    if (!rc) rc = read_keys(s, e);
     if (!rc) rc = name_models(s, e);
     if (rc) return rc;
     s->async = glim_async_new();

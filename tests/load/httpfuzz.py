@@ -106,8 +106,10 @@ def main():
     p.add_argument("--program", default="build/glim")
     p.add_argument("--seconds", type=float, default=300)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--model")
     args = p.parse_args()
-    server = subprocess.Popen([args.program, "serve", "--listen", "127.0.0.1:0", "--log", "error"],
+    model = ["-m", args.model] if args.model else []
+    server = subprocess.Popen([args.program, "serve", "--listen", "127.0.0.1:0", "--log", "error", *model],
                               stderr=subprocess.PIPE, text=True)
     port = None
     for line in server.stderr:
