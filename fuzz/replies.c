@@ -206,7 +206,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         &glim_dialect_openai_chat, &glim_dialect_zhipu_chat, &glim_dialect_openai_completions};
     static script s;
     static joined whole, parts;
-    static const glim_prompt prompt = {.text = {"p", 1}};
+    static const glim_raw_prompt prompt = {.text = {"p", 1}};
     if (size < 2) return 0;
     const glim_dialect *d = dialects[data[0] % GLIM_COUNT(dialects)];
     bool raw = d == &glim_dialect_openai_completions;

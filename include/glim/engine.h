@@ -231,7 +231,10 @@ GLIM_API void glim_sched_opts_init(glim_sched_opts *o);
 /* The model is the scheduler's alone until free. Errors: INPUT, NOMEM, FULL (no thread). */
 GLIM_API GLIM_MUST_USE glim_err glim_sched_new(glim_model *m, const glim_sched_opts *opts,
                                                glim_sched **out, glim_error *e);
-/* Cancels what is there, waits for its ends. */
+/* Cancels what is there and waits for its ends; from now on nothing is taken. Thread: any but the
+ * scheduler's own. */
+GLIM_API void glim_sched_stop(glim_sched *s);
+/* Stops it first where that was not done. Jobs may still be released, but not cancelled or paused. */
 GLIM_API void glim_sched_free(glim_sched *s);
 
 typedef struct glim_job_input {

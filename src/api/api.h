@@ -52,18 +52,18 @@ bool glim_problem_retry(const glim_problem *p); /* false: x-should-retry: false 
 
 /* ---- dialects: one decoded request, one event stream, many spellings -------------------------- */
 
-typedef struct glim_prompt {
+typedef struct glim_raw_prompt {
     glim_str text; /* .p NULL: ids */
     const int32_t *ids;
     size_t n_id;
-} glim_prompt;
+} glim_raw_prompt;
 
 /* What every generating dialect decodes to. Memory is the arena's; strings may point into the body. */
 typedef struct glim_request {
     glim_str model; /* as it was asked for, "" where none was */
     bool raw;       /* prompts, no template; else chat */
     glim_chat chat;
-    const glim_prompt *prompts; /* raw: at least one */
+    const glim_raw_prompt *prompts; /* raw: at least one */
     size_t n_prompt;
     glim_gen_opts gen;
     int64_t n;          /* choices of each prompt, 1 to 128 */
@@ -75,7 +75,6 @@ typedef struct glim_request {
     bool hold_reasoning;   /* stream_reasoning false: one delta at the end of the thought */
     bool echo;          /* raw: the prompt's text comes first */
     bool logprobs;      /* gen.n_logprob says how many alternatives */
-    bool with_tokens;   /* Zhipu usage placement and others read it; see dialect */
     glim_str request_id, user_id; /* "" not given */
     const glim_str *notes; /* names of fields that were accepted and have no effect, for the debug log */
     size_t n_note;

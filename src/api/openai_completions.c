@@ -33,9 +33,9 @@ static glim_err no_prompt(const glim_api_path *p, const glim_json *v, glim_error
 }
 
 static glim_err read_one(glim_arena *a, const glim_api_path *p, const glim_json *v,
-                         glim_prompt *out, glim_error *e)
+                         glim_raw_prompt *out, glim_error *e)
 {
-    *out = (glim_prompt){.text = {NULL, 0}};
+    *out = (glim_raw_prompt){.text = {NULL, 0}};
     if (v->type == GLIM_JSON_STRING) {
         out->text = v->text;
         return v->text.n ? GLIM_OK : no_prompt(p, v, e);
@@ -59,7 +59,7 @@ static glim_err read_prompts(glim_arena *a, const glim_json *v, glim_request *ou
         return glim_api_fail(p, GLIM_E_INPUT, v, e,
                              "%zu prompts with n %" PRId64 "; at most %d answers are allowed", n,
                              out->n, PROMPT_MAX);
-    glim_prompt *prompts = GLIM_ARENA_ARRAY(a, glim_prompt, n);
+    glim_raw_prompt *prompts = GLIM_ARENA_ARRAY(a, glim_raw_prompt, n);
     if (!prompts) return glim_api_fail(p, GLIM_E_NOMEM, NULL, e, "no memory for %zu prompts", n);
     if (!many) {
         glim_err rc = read_one(a, p, v, &prompts[0], e);

@@ -485,7 +485,7 @@ glim_err glim_sched_new(glim_model *m, const glim_sched_opts *opts, glim_sched *
     return GLIM_OK;
 }
 
-void glim_sched_free(glim_sched *s)
+void glim_sched_stop(glim_sched *s)
 {
     if (!s) return;
     pthread_mutex_lock(&s->lock);
@@ -495,6 +495,13 @@ void glim_sched_free(glim_sched *s)
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
     if (s->thread_runs) pthread_join(s->thread, NULL);
+    s->thread_runs = false;
+}
+
+void glim_sched_free(glim_sched *s)
+{
+    if (!s) return;
+    glim_sched_stop(s);
     for (int i = 0; s->slots && i < s->n_slot; i++)
         glim_session_free(s->slots[i].session);
     glim_free(s->slots);

@@ -90,7 +90,7 @@ static bool render_chat(glim_exchange *x, encoded *out)
     return ok;
 }
 
-static bool encode_prompt(glim_exchange *x, const glim_prompt *p, encoded *out)
+static bool encode_prompt(glim_exchange *x, const glim_raw_prompt *p, encoded *out)
 {
     glim_error e = {0};
     glim_tokens t;
@@ -107,7 +107,7 @@ static bool encode_prompt(glim_exchange *x, const glim_prompt *p, encoded *out)
 }
 
 /* The text of a prompt of ids, for echo. */
-static glim_str prompt_text(glim_exchange *x, const glim_prompt *p)
+static glim_str prompt_text(glim_exchange *x, const glim_raw_prompt *p)
 {
     const glim_vocab *v = glim_model_vocab(x->s->model);
     glim_buf b;

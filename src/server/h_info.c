@@ -46,7 +46,7 @@ void glim_h_metrics(glim_exchange *x)
 {
     glim_server *s = x->s;
     glim_sched_stat st = {0};
-    if (atomic_load(&s->phase) != GLIM_LOADING) glim_sched_get_stat(s->sched, &st);
+    if (atomic_load(&s->has_engine)) glim_sched_get_stat(s->sched, &st);
     glim_metric_set(s->metrics, GLIM_METRIC_REQUESTS_RUNNING, st.n_running);
     glim_metric_set(s->metrics, GLIM_METRIC_REQUESTS_WAITING, st.n_waiting);
     glim_metric_set(s->metrics, GLIM_METRIC_SLOTS, st.n_slot);

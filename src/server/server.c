@@ -107,6 +107,7 @@ static void *load_model(void *arg)
         glim_http_stop(s->http);
         return NULL;
     }
+    atomic_store(&s->has_engine, true);
     int loading = GLIM_LOADING;
     atomic_compare_exchange_strong(&s->phase, &loading, GLIM_SERVING);
     if (s->o.on_ready) s->o.on_ready(s->o.user, s);
@@ -387,10 +388,12 @@ glim_err glim_server_run(glim_server *s, glim_error *e)
 void glim_server_free(glim_server *s)
 {
     if (!s) return;
-    /* The engine's last events still find the sockets' queue; then whoever holds a request lets go. */
+    /* No worker, then no engine event any more; then the sockets let go of what is left, which cancels jobs that are over
+     * and so needs the scheduler a last time. */
     glim_prep_free(s->prep);
-    glim_sched_free(s->sched);
+    glim_sched_stop(s->sched);
     glim_http_free(s->http);
+    glim_sched_free(s->sched);
     glim_model_close(s->model);
     glim_async_free(s->async);
     glim_metrics_free(s->metrics);

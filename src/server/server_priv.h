@@ -74,6 +74,7 @@ struct glim_server {
     glim_model *model;  /* set before phase becomes SERVING */
     glim_sched *sched;
     atomic_int phase;
+    atomic_bool has_engine; /* model and sched are there */
     atomic_int n_stop;  /* times a stop was asked for */
     uint64_t drain_from_ns;
     int64_t load_time_s; /* Unix time at which the model was there */

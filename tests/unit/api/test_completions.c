@@ -61,7 +61,7 @@ static void prompts(void **state)
         char got[256] = "";
         glim_request rq = accept(cases[i].json);
         for (size_t k = 0; k < rq.n_prompt; k++) {
-            const glim_prompt *pr = &rq.prompts[k];
+            const glim_raw_prompt *pr = &rq.prompts[k];
             size_t at = strlen(got);
             at += (size_t)snprintf(got + at, sizeof got - at, pr->text.p ? "'%.*s'" : "<",
                                    GLIM_STR_ARG(pr->text));
@@ -164,7 +164,7 @@ static void refusals(void **state)
 static const glim_usage usage = {.n_prompt = 10, .n_completion = 7};
 static const glim_event events[] = {C("a\n"), C("b"), STOP_AT(GLIM_STOP_LENGTH, &usage, "")};
 
-static glim_request raw_request(bool stream, const glim_prompt *prompts_, size_t n)
+static glim_request raw_request(bool stream, const glim_raw_prompt *prompts_, size_t n)
 {
     glim_request rq = script_request(stream);
     rq.raw = true;
@@ -173,7 +173,7 @@ static glim_request raw_request(bool stream, const glim_prompt *prompts_, size_t
     return rq;
 }
 
-static const glim_prompt one[] = {{.text = {"p ", 2}}},
+static const glim_raw_prompt one[] = {{.text = {"p ", 2}}},
                          two[] = {{.text = {"p", 1}}, {.text = {"q", 1}}};
 
 static void replies(void **state)
@@ -237,7 +237,7 @@ static void batches(void **state)
     }
     /* ids are echoed as the text that the server says they are */
     static const int32_t ids[] = {1, 2};
-    static const glim_prompt by_id[] = {{.ids = ids, .n_id = 2}};
+    static const glim_raw_prompt by_id[] = {{.ids = ids, .n_id = 2}};
     static const glim_str texts[] = {{"one two", 7}};
     glim_request rq = raw_request(false, by_id, 1);
     glim_reply_info info = script_info;
