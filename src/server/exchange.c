@@ -160,13 +160,19 @@ static int problem_status(const glim_exchange *x, const glim_problem *p)
                                                  : glim_problem_status(p);
 }
 
+/* The id that bodies carry: the client's own, where it gave one. */
+static glim_str body_id(const glim_exchange *x)
+{
+    return x->info.request_id.n ? x->info.request_id : x->request_id;
+}
+
 static void send_problem(glim_exchange *x)
 {
     glim_buf head, body;
     glim_buf_init(&head, 4096);
     glim_buf_init(&body, 65536);
     glim_exchange_headers(x, &x->problem, &head);
-    if (x->route->shape(&x->problem, x->request_id, &body)) glim_buf_clear(&body);
+    if (x->route->shape(&x->problem, body_id(x), &body)) glim_buf_clear(&body);
     x->status_sent = problem_status(x, &x->problem);
     if (x->rq)
         glim_http_reply(x->rq, x->status_sent, "application/json; charset=utf-8",
@@ -486,7 +492,7 @@ static void fail_now(glim_exchange *x, const glim_error *e)
     if (x->is_async) {
         x->finished = true;
         glim_buf_clear(&x->out);
-        (void)x->route->shape(&x->problem, x->request_id, &x->out);
+        (void)x->route->shape(&x->problem, body_id(x), &x->out);
         glim_async_end(x->s->async, glim_str_of(x->id), false, glim_buf_view(&x->out));
     } else if (!x->begun) {
         x->has_problem = true;
@@ -494,7 +500,7 @@ static void fail_now(glim_exchange *x, const glim_error *e)
         glim_exchange_send(x);
     } else {
         x->finished = true;
-        (void)x->route->dialect->stream_problem(&x->problem, x->request_id, &x->out);
+        (void)x->route->dialect->stream_problem(&x->problem, body_id(x), &x->out);
         write_out(x);
         if (x->rq) glim_http_stream_end(x->rq);
     }

@@ -48,9 +48,9 @@ static bool decode(glim_exchange *x)
                            GLIM_QUOTE(rq->model));
         return false;
     }
-    if (rq->request_id.n) x->request_id = rq->request_id;
+    /* A name from the body goes back in the body only: it may hold anything, a line break too. */
     x->info = (glim_reply_info){.id = glim_str_of(x->id),
-                                .request_id = x->request_id,
+                                .request_id = rq->request_id.n ? rq->request_id : x->request_id,
                                 .model = rq->model.n ? rq->model : s->models[0].id,
                                 .created_s = (int64_t)time(NULL),
                                 .fingerprint = glim_str_of(s->fingerprint),
@@ -192,8 +192,8 @@ void glim_h_async(glim_exchange *x)
         glim_exchange_answer(x);
         return;
     }
-    if (!glim_async_begin(x->s->async, glim_str_of(x->id), glim_str_of(x->key_id), x->request_id,
-                          x->info.model)) {
+    if (!glim_async_begin(x->s->async, glim_str_of(x->id), glim_str_of(x->key_id),
+                          x->info.request_id, x->info.model)) {
         glim_exchange_fail(x, GLIM_PROBLEM_BUSY, NULL,
                            "10,000 asynchronous answers are kept already; try again later");
         x->problem.retry_after_s = 60;

@@ -22,9 +22,8 @@ static bool knows(glim_exchange *x, glim_str model)
 
 static void set_info(glim_exchange *x, glim_str model, glim_str request_id)
 {
-    if (request_id.n) x->request_id = request_id;
     x->info = (glim_reply_info){.id = glim_str_of(x->id),
-                                .request_id = x->request_id,
+                                .request_id = request_id.n ? request_id : x->request_id,
                                 .model = model.n ? model : x->s->models[0].id,
                                 .created_s = (int64_t)time(NULL),
                                 .fingerprint = glim_str_of(x->s->fingerprint)};

@@ -36,6 +36,22 @@ def test_model_names(scripted, name):
             assert r.json()["model"] == name
 
 
+def test_request_id_of_a_body_stays_in_the_body(scripted):
+    """A name from the body may hold anything, a line break too; the header carries only what was fit for one."""
+    name = "abc\r\nx-evil: 1\r\n\r\nHTTP/1.1 200 OK"
+    for stream in (False, True):
+        r = scripted.post("/api/paas/v4/chat/completions",
+                          {"model": MODEL, "messages": say("t</think>ok"), "request_id": name, "stream": stream})
+        assert r.status == 200 and "x-evil" not in r.headers, r
+        assert r.headers["x-request-id"].startswith("req_")
+        text = r.text.split("data: ")[1] if stream else r.text
+        assert json.loads(text)["request_id"] == name
+    r = scripted.post("/api/paas/v4/tokenizer", {"model": MODEL, "messages": say("x"), "request_id": name})
+    assert r.status == 200 and "x-evil" not in r.headers and r.json()["request_id"] == name, r
+    r = scripted.ask("GET", "/health", headers={"x-request-id": "mine-1"})
+    assert r.headers["x-request-id"] == "mine-1"
+
+
 def test_model_retrieve(demo):
     client = OpenAI(api_key="EMPTY", base_url=demo.v1, max_retries=0)
     assert client.models.retrieve("zai-org/GLM-4.7-Flash").object == "model"
