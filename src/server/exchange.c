@@ -117,8 +117,10 @@ void glim_exchange_unref(glim_exchange *x)
 {
     if (atomic_fetch_sub(&x->n_ref, 1) != 1) return;
     if (x->reply) x->route->dialect->reply_free(x->reply);
-    for (size_t i = 0; i < x->n_choice; i++)
+    for (size_t i = 0; i < x->n_choice; i++) {
         glim_job_release(x->choices[i].job);
+        free_notes(x->choices[i].end);
+    }
     free_notes(x->first);
     glim_buf_deinit(&x->out);
     glim_buf_deinit(&x->ack);
@@ -345,14 +347,13 @@ static void on_done(void *user, const glim_error *e)
 {
     glim_choice *c = user;
     glim_exchange *x = c->x;
-    glim_note *n = glim_new0(glim_note);
-    if (n) {
-        n->i_choice = c->i;
-        n->done = true;
-        n->failed = e != NULL;
-        if (e) n->e = *e;
-        add_note(x, n);
-    }
+    glim_note *n = c->end;
+    c->end = NULL;
+    n->i_choice = c->i;
+    n->done = true;
+    n->failed = e != NULL;
+    if (e) n->e = *e;
+    add_note(x, n);
     glim_exchange_unref(x);
 }
 
@@ -372,6 +373,8 @@ static void submit_failed(glim_exchange *x, const glim_error *e)
     } else if (e->code == GLIM_E_CONTEXT) {
         snprintf(x->problem.param, sizeof x->problem.param, "%s", x->req.raw ? "prompt" : "messages");
     }
+    for (size_t i = 0; i < x->n_choice; i++)
+        free_notes(x->choices[i].end);
     x->n_choice = 0; /* nothing will be over */
     glim_exchange_answer(x);
 }
@@ -384,20 +387,24 @@ void glim_exchange_submit(glim_exchange *x, glim_job_input *in, size_t n)
     glim_choice *c = glim_arena_alloc0(x->arena, n * sizeof *c);
     glim_job **jobs = glim_arena_alloc0(x->arena, n * sizeof(glim_job *));
     x->reply = c && jobs ? x->route->dialect->reply_new(&x->req, &x->info) : NULL;
-    if (!x->reply) {
+    bool room = x->reply != NULL;
+    x->choices = c;
+    x->n_choice = c ? n : 0;
+    for (size_t i = 0; room && i < n; i++) {
+        c[i] = (glim_choice){.x = x, .i = i, .end = glim_new0(glim_note)};
+        room = c[i].end != NULL;
+    }
+    if (!room) {
         glim_exchange_fail(x, GLIM_PROBLEM_MEMORY, NULL, "out of memory; try again later");
         glim_exchange_answer(x);
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        c[i] = (glim_choice){.x = x, .i = i};
         in[i].fn = on_event;
         in[i].done = on_done;
         in[i].user = &c[i];
         glim_exchange_ref(x);
     }
-    x->choices = c;
-    x->n_choice = n;
     glim_err rc = glim_sched_submit(x->s->sched, in, n, jobs, &e);
     if (rc) {
         for (size_t i = 0; i < n; i++)
@@ -584,6 +591,12 @@ static void take_note(glim_exchange *x, const glim_note *n)
             if (++x->n_over == x->n_choice) end_all(x);
         }
         return;
+    }
+    if (n->ev.kind == GLIM_EV_STOP && n->ev.reason == GLIM_STOP_CANCEL && !x->gone) {
+        /* Nobody asked for it: an event could not be kept. A cut answer must not look like a whole one. */
+        glim_error e = {0};
+        (void)!glim_fail(&e, GLIM_E_NOMEM, "out of memory; try again later");
+        fail_now(x, &e);
     }
     if (n->ev.kind == GLIM_EV_STOP)
         count_stop(x, n);

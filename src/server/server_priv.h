@@ -99,6 +99,7 @@ typedef struct glim_choice {
     glim_exchange *x;
     size_t i;
     glim_job *job;
+    glim_note *end; /* made beforehand: a job that is over must be able to say so */
     uint64_t t_last_ns; /* of the last piece of text; engine thread */
     bool begun;         /* the prefill has; engine thread */
     glim_usage usage;   /* I/O thread, after STOP */

@@ -95,8 +95,8 @@ static void values_are_checked(void **state)
         {GLIM_O_KV, "f", GLIM_E_USAGE, "none of f32, f16 or bf16"},
         {GLIM_O_CPU, "ref", GLIM_OK, NULL},
         {GLIM_O_CPU, "mmx", GLIM_E_USAGE, "no kernel level"},
-        {GLIM_O_ALIAS, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
-        {GLIM_O_PORT, "8000", GLIM_E_UNSUPPORTED, "known but not supported yet"},
+        {GLIM_O_TLS_CERT, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
+        {GLIM_O_TLS_KEY, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
     };
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
         glim_config *c = fresh();
@@ -240,7 +240,7 @@ static void settings_files(void **state)
         {"[server]\nport = 1\n", GLIM_E_INPUT, ":1: unknown section"},
         {"[route]\n", GLIM_E_UNSUPPORTED, ":1: section"},
         {"[upstream zai]\n", GLIM_E_UNSUPPORTED, ":1: section"},
-        {"port = 8000\n", GLIM_E_UNSUPPORTED, ":1: port is known"},
+        {"tls-key = x\n", GLIM_E_UNSUPPORTED, ":1: tls-key is known"},
         {"kv = q8_0\n", GLIM_E_UNSUPPORTED, ":1: kv: q8_0"},
         {"system = \xFF\n", GLIM_E_INPUT, "UTF-8 at byte 9"},
     };
