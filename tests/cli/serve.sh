@@ -17,3 +17,4 @@ printf 'GGUFxxxx' >broken.gguf; t -m broken.gguf --port 0 | sed 's/:[0-9]*$/:N/'
 t --ctx 100000000 --port 0 | sed 's/:[0-9]*$/:N/;s/[0-9.]* GiB/N GiB/g;s/--ctx [0-9]* would/--ctx N would/;s/use --ctx [0-9]*/use --ctx N/'
 API_PORT=nonsense t
 t extra
+t -m a.gguf -m b.gguf
