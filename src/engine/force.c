@@ -18,8 +18,8 @@ struct glim_force {
     size_t n_name;
     glim_buf said; /* of the name */
     int32_t open, arg, close;
-    bool newline;   /* the template writes a line break behind the name */
-    float *logits;  /* [n_vocab] */
+    bool newline;  /* the template writes a line break behind the name */
+    float *logits; /* [n_vocab] */
 };
 
 static bool wanted(const glim_gen_opts *o, glim_str name)

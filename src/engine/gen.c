@@ -25,11 +25,11 @@ struct glim_gen {
     glim_start start;
     bool raw; /* everything is content */
 
-    glim_ids ids;     /* the prompt, then what was taken of the answer: what the session shall hold */
-    bool has_next;    /* the token that follows ids is known */
-    int32_t next;     /* it */
+    glim_ids ids;  /* the prompt, then what was taken of the answer: what the session shall hold */
+    bool has_next; /* the token that follows ids is known */
+    int32_t next;  /* it */
     int32_t think_end; /* id of the closing tag, -1: none */
-    int64_t n_limit;  /* completion tokens there can be: n_max or the rest of the context */
+    int64_t n_limit;   /* completion tokens there can be: n_max or the rest of the context */
     uint64_t t_begin, t_first;
     glim_usage usage;
 
@@ -235,8 +235,8 @@ static glim_err compute(gen *g, size_t begin, size_t end, glim_error *e)
 {
     sample_call c = {.g = g};
     bool want = end == g->ids.n && !g->has_next;
-    glim_err rc = glim_session_step(g->s, g->ids.p + begin, end - begin, want ? sample_logits : NULL,
-                                    &c, e);
+    glim_err rc =
+        glim_session_step(g->s, g->ids.p + begin, end - begin, want ? sample_logits : NULL, &c, e);
     if (c.rc && e) *e = c.e;
     return c.rc ? c.rc : rc;
 }
@@ -256,10 +256,11 @@ static glim_err check_prompt(const glim_model *m, const int32_t *ids, size_t n, 
                          n, (long long)m->n_ctx);
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= m->core->n_vocab)
-            return glim_fail(e, GLIM_E_INPUT,
-                             "token id %d at position %zu is out of range: the vocabulary has ids 0 "
-                             "to %lld",
-                             (int)ids[i], i, (long long)m->core->n_vocab - 1);
+            return glim_fail(
+                e, GLIM_E_INPUT,
+                "token id %d at position %zu is out of range: the vocabulary has ids 0 "
+                "to %lld",
+                (int)ids[i], i, (long long)m->core->n_vocab - 1);
     return GLIM_OK;
 }
 
@@ -323,12 +324,12 @@ static glim_err begin(gen *g, glim_error *e)
     g->t_begin = glim_now_ns();
     /* A seeded run names its calls the same way each time; the session's count keeps two turns
      * apart. */
-    glim_rng_seed(&g->id_rng,
-                  g->o.has_seed ? g->o.seed ^ (++g->s->n_call << 32) : glim_entropy());
+    glim_rng_seed(&g->id_rng, g->o.has_seed ? g->o.seed ^ (++g->s->n_call << 32) : glim_entropy());
     if (!g->raw)
         rc = glim_parser_new(starts[g->start], g->tools, g->n_tool, HELD_MAX, on_parsed, g,
                              &g->parser, e);
-    if (!rc && g->o.call_required) rc = glim_force_new(g->m, g->tools, g->n_tool, &g->o, &g->force, e);
+    if (!rc && g->o.call_required)
+        rc = glim_force_new(g->m, g->tools, g->n_tool, &g->o, &g->force, e);
     for (size_t i = 0; !rc && i < g->ids.n; i++)
         rc = glim_sampler_see(&g->sampler, g->ids.p[i], false, e);
     return rc;

@@ -42,7 +42,8 @@ glim_err glim_generate(glim_session *s, const glim_chat *chat, const glim_gen_op
     glim_rendered r;
     glim_err rc = glim_render(s->m->vocab, NULL, chat, &r, e);
     if (rc) return rc;
-    const glim_gen_input in = {r.tokens.ids, r.tokens.n, r.start, false, chat->tools, chat->n_tool, opts};
+    const glim_gen_input in = {r.tokens.ids, r.tokens.n,   r.start, false,
+                               chat->tools,  chat->n_tool, opts};
     rc = generate(s, &in, fn, user, e);
     glim_rendered_free(&r);
     return rc;

@@ -34,7 +34,7 @@ struct glim_job {
 
 typedef struct slot {
     glim_session *session;
-    glim_job *job; /* NULL: free */
+    glim_job *job;    /* NULL: free */
     uint64_t used_ns; /* when it became free or got its job */
     /* copies for glim_sched_get_stat(), which must not look at what is being computed */
     int64_t n_token, n_prompt, n_cached, n_completion;
@@ -475,7 +475,8 @@ glim_err glim_sched_new(glim_model *m, const glim_sched_opts *opts, glim_sched *
     if (!rc) {
         int err = pthread_create(&s->thread, NULL, work, s);
         s->thread_runs = err == 0;
-        if (err) rc = glim_fail(e, GLIM_E_FULL, "cannot start the engine's thread: %s", strerror(err));
+        if (err)
+            rc = glim_fail(e, GLIM_E_FULL, "cannot start the engine's thread: %s", strerror(err));
     }
     if (rc) {
         glim_sched_free(s);

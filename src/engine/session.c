@@ -95,8 +95,9 @@ glim_err glim_session_fill_noise(glim_session *s, int64_t n, uint64_t seed, glim
     const glim_kv_pool *pool = &s->m->kv;
     int64_t before = s->n_token, room = s->m->n_ctx - before;
     if (n < 0 || n > room)
-        return glim_fail(e, GLIM_E_CONTEXT, "%lld tokens of noise do not fit: there is room for %lld",
-                         (long long)n, (long long)room);
+        return glim_fail(e, GLIM_E_CONTEXT,
+                         "%lld tokens of noise do not fit: there is room for %lld", (long long)n,
+                         (long long)room);
     /* Speed does not depend on the numbers: one page of them serves for all layers and positions. */
     uint8_t *rows = glim_alloc(pool->layer_bytes);
     float *row = glim_alloc_array((size_t)pool->width, sizeof *row);

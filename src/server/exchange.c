@@ -13,7 +13,7 @@
 
 #define ARENA_MAX ((size_t)512 << 20)
 #define OUT_MAX ((size_t)256 << 20)
-#define PAUSE_BYTES ((size_t)1 << 20)  /* of notes that wait: then the jobs do too */
+#define PAUSE_BYTES ((size_t)1 << 20) /* of notes that wait: then the jobs do too */
 #define RESUME_BYTES ((size_t)256 << 10)
 #define KEEPALIVE_NS 5000000000u
 
@@ -30,7 +30,7 @@ struct glim_note {
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static glim_str keep(glim_exchange *x, glim_str s)
+glim_str glim_exchange_keep(glim_exchange *x, glim_str s)
 {
     char *p = glim_arena_alloc(x->arena, s.n + 1);
     if (!p) return (glim_str){"", 0};
@@ -53,7 +53,7 @@ static void take_request_id(glim_exchange *x, glim_str given)
     for (size_t i = 0; fine && i < given.n; i++)
         fine = given.p[i] > ' ' && given.p[i] < 127;
     if (fine) {
-        x->request_id = keep(x, given);
+        x->request_id = glim_exchange_keep(x, given);
         return;
     }
     memcpy(x->request_id_made, "req_", 4);
@@ -80,12 +80,12 @@ glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_r
     pthread_mutex_init(&x->lock, NULL);
     glim_buf_init(&x->out, OUT_MAX);
     glim_buf_init(&x->ack, 65536);
-    x->rest = keep(x, rest);
-    x->query = keep(x, rq->query);
-    x->peer = keep(x, rq->peer);
-    x->content_type = keep(x, glim_http_header_get(rq, "content-type"));
-    x->zhipu_client = glim_http_header_get(rq, "zai-sdk-ver").p ||
-                      glim_http_header_get(rq, "zhipuai-sdk-ver").p;
+    x->rest = glim_exchange_keep(x, rest);
+    x->query = glim_exchange_keep(x, rq->query);
+    x->peer = glim_exchange_keep(x, rq->peer);
+    x->content_type = glim_exchange_keep(x, glim_http_header_get(rq, "content-type"));
+    x->zhipu_client =
+        glim_http_header_get(rq, "zai-sdk-ver").p || glim_http_header_get(rq, "zhipuai-sdk-ver").p;
     take_request_id(x, glim_http_header_get(rq, "x-request-id"));
     random_id(x->id);
     return x;
@@ -94,7 +94,7 @@ glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_r
 void glim_exchange_take_body(glim_exchange *x, const glim_http_req *rq)
 {
     if (rq->body.n == 0) return;
-    x->body = keep(x, rq->body);
+    x->body = glim_exchange_keep(x, rq->body);
     if (x->body.n != rq->body.n)
         glim_exchange_fail(x, GLIM_PROBLEM_MEMORY, NULL, "out of memory; try again later");
 }
@@ -152,8 +152,7 @@ void glim_exchange_headers(const glim_exchange *x, const glim_problem *p, glim_b
     if (!glim_problem_retry(p)) (void)glim_buf_addf(out, "x-should-retry: false\r\n");
     if (p->retry_after_s > 0)
         (void)glim_buf_addf(out, "Retry-After: %lld\r\n", (long long)p->retry_after_s);
-    if (glim_problem_status(p) == 401)
-        (void)glim_buf_addf(out, "WWW-Authenticate: Bearer\r\n");
+    if (glim_problem_status(p) == 401) (void)glim_buf_addf(out, "WWW-Authenticate: Bearer\r\n");
 }
 
 static int problem_status(const glim_exchange *x, const glim_problem *p)
@@ -188,7 +187,8 @@ void glim_exchange_send(glim_exchange *x)
     if (x->finished) return;
     x->finished = true;
     if (!x->has_problem && x->out.err)
-        glim_exchange_fail(x, GLIM_PROBLEM_MEMORY, NULL, "the answer is too large for the memory left");
+        glim_exchange_fail(x, GLIM_PROBLEM_MEMORY, NULL,
+                           "the answer is too large for the memory left");
     if (x->has_problem) {
         send_problem(x);
         return;
@@ -198,8 +198,9 @@ void glim_exchange_send(glim_exchange *x)
     glim_exchange_headers(x, NULL, &head);
     x->status_sent = x->status ? x->status : 200;
     if (x->rq)
-        glim_http_reply(x->rq, x->status_sent, x->type ? x->type : "application/json; charset=utf-8",
-                        glim_buf_view(&head), glim_buf_view(&x->out));
+        glim_http_reply(x->rq, x->status_sent,
+                        x->type ? x->type : "application/json; charset=utf-8", glim_buf_view(&head),
+                        glim_buf_view(&x->out));
     glim_buf_deinit(&head);
 }
 
@@ -368,10 +369,12 @@ static void submit_failed(glim_exchange *x, const glim_error *e)
         glim_sched_get_stat(x->s->sched, &st);
         x->problem.retry_after_s = (int64_t)GLIM_MIN(GLIM_MAX(st.wait_s + 0.999, 1), 120);
     } else if (e->code == GLIM_E_STATE) {
-        glim_exchange_fail(x, GLIM_PROBLEM_DRAINING, NULL, "the server is going down; try again later");
+        glim_exchange_fail(x, GLIM_PROBLEM_DRAINING, NULL,
+                           "the server is going down; try again later");
         x->problem.retry_after_s = 10;
     } else if (e->code == GLIM_E_CONTEXT) {
-        snprintf(x->problem.param, sizeof x->problem.param, "%s", x->req.raw ? "prompt" : "messages");
+        snprintf(x->problem.param, sizeof x->problem.param, "%s",
+                 x->req.raw ? "prompt" : "messages");
     }
     for (size_t i = 0; i < x->n_choice; i++)
         free_notes(x->choices[i].end);
@@ -575,9 +578,9 @@ static void log_when_over(glim_exchange *x)
               "id=%.*s route=%s status=%d key=%s peer=%.*s stream=%d choices=%zu prompt=%lld "
               "cached=%lld completion=%lld reasoning=%lld finish=%s ttft_ms=%.1f ms=%.1f",
               (int)x->request_id.n, x->request_id.p, x->route->pattern, x->status_sent,
-              x->key_id[0] ? x->key_id : "-", (int)x->peer.n, x->peer.p,
-              x->req.stream, x->n_choice, (long long)u.n_prompt, (long long)u.n_cached,
-              (long long)u.n_completion, (long long)u.n_reasoning, finish,
+              x->key_id[0] ? x->key_id : "-", (int)x->peer.n, x->peer.p, x->req.stream, x->n_choice,
+              (long long)u.n_prompt, (long long)u.n_cached, (long long)u.n_completion,
+              (long long)u.n_reasoning, finish,
               x->t_first_ns ? (double)(x->t_first_ns - x->t0_ns) / 1e6 : 0.0,
               (double)(now - x->t0_ns) / 1e6);
 }

@@ -6,16 +6,6 @@
 #include <stdio.h>
 #include <time.h>
 
-/* Text that the arena keeps. */
-static glim_str keep(glim_exchange *x, glim_str s)
-{
-    char *p = glim_arena_alloc(x->arena, s.n + 1);
-    if (!p) return (glim_str){"", 0};
-    if (s.n) memcpy(p, s.p, s.n);
-    p[s.n] = 0;
-    return (glim_str){p, s.n};
-}
-
 static bool refuse(glim_exchange *x, const glim_error *e)
 {
     glim_problem_from(e, &x->problem);
@@ -116,7 +106,7 @@ static glim_str prompt_text(glim_exchange *x, const glim_raw_prompt *p)
     for (size_t i = 0; i < p->n_id; i++)
         if (p->ids[i] >= 0 && (size_t)p->ids[i] < glim_vocab_size(v))
             (void)glim_buf_addv(&b, glim_token_text(v, p->ids[i]));
-    glim_str text = keep(x, glim_buf_view(&b));
+    glim_str text = glim_exchange_keep(x, glim_buf_view(&b));
     glim_buf_deinit(&b);
     return text;
 }
@@ -187,8 +177,9 @@ void glim_h_async(glim_exchange *x)
         return;
     }
     if (x->req.stream) {
-        glim_exchange_fail(x, GLIM_PROBLEM_BAD, "stream",
-                           "stream: an asynchronous answer cannot be streamed; leave the field out");
+        glim_exchange_fail(
+            x, GLIM_PROBLEM_BAD, "stream",
+            "stream: an asynchronous answer cannot be streamed; leave the field out");
         glim_exchange_answer(x);
         return;
     }

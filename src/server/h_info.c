@@ -109,7 +109,9 @@ static void write_slot(glim_jw *w, int i, int64_t n_ctx, const glim_slot_stat *t
     glim_jw_key(w, "is_processing");
     glim_jw_bool(w, t->busy);
     glim_jw_key(w, "state");
-    glim_jw_str(w, !t->busy ? GLIM_STR("idle") : t->prefill ? GLIM_STR("prefill") : GLIM_STR("decode"));
+    glim_jw_str(w, !t->busy     ? GLIM_STR("idle")
+                   : t->prefill ? GLIM_STR("prefill")
+                                : GLIM_STR("decode"));
     glim_jw_key(w, "n_past");
     glim_jw_i64(w, t->n_token);
     glim_jw_key(w, "n_prompt_tokens");

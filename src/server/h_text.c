@@ -90,8 +90,8 @@ static void tokenize(glim_exchange *x, bool zhipu)
         ok = rq.is_chat ? tokenize_chat(x, &rq, &t[i]) : tokenize_text(x, &rq, rq.texts[i], &t[i]);
     if (ok) {
         set_info(x, rq.model, rq.request_id);
-        (void)glim_tokenize_encode(&rq, &x->info, glim_model_get_info(x->s->model)->plan.n_ctx, t, n,
-                                   &x->out);
+        (void)glim_tokenize_encode(&rq, &x->info, glim_model_get_info(x->s->model)->plan.n_ctx, t,
+                                   n, &x->out);
     }
     glim_exchange_answer(x);
 }
@@ -111,9 +111,10 @@ static bool detokenize(glim_exchange *x, const glim_detokenize_request *rq, glim
     const glim_vocab *v = glim_model_vocab(x->s->model);
     for (size_t i = 0; i < rq->n; i++) {
         if (rq->ids[i] < 0 || (size_t)rq->ids[i] >= glim_vocab_size(v)) {
-            glim_exchange_fail(x, GLIM_PROBLEM_BAD, "tokens",
-                               "tokens[%zu]: id %d is out of range: the vocabulary has ids 0 to %zu", i,
-                               (int)rq->ids[i], glim_vocab_size(v) - 1);
+            glim_exchange_fail(
+                x, GLIM_PROBLEM_BAD, "tokens",
+                "tokens[%zu]: id %d is out of range: the vocabulary has ids 0 to %zu", i,
+                (int)rq->ids[i], glim_vocab_size(v) - 1);
             return false;
         }
         (void)glim_buf_addv(text, glim_token_text(v, rq->ids[i]));

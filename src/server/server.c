@@ -11,16 +11,21 @@
 
 void glim_server_opts_init(glim_server_opts *o)
 {
-    *o = (glim_server_opts){.n_slot = 8, .n_queue = 256, .drain_s = 30, .body_max = (size_t)32 << 20};
+    *o = (glim_server_opts){
+        .n_slot = 8, .n_queue = 256, .drain_s = 30, .body_max = (size_t)32 << 20};
     glim_model_opts_init(&o->model);
 }
 
 /* ---- names ------------------------------------------------------------------------------------ */
 
 /* api.md's rule: these mean the model that is there, in any case of letters. */
-static const char *const common_names[] = {
-    "default",           "glm-4.7-flash",        "zai-org/glm-4.7-flash", "zhipuai/glm-4.7-flash",
-    "glm-4.7-flash:latest", "glm-4.7-flash:8b", "glm-4.7-flash:16b"};
+static const char *const common_names[] = {"default",
+                                           "glm-4.7-flash",
+                                           "zai-org/glm-4.7-flash",
+                                           "zhipuai/glm-4.7-flash",
+                                           "glm-4.7-flash:latest",
+                                           "glm-4.7-flash:8b",
+                                           "glm-4.7-flash:16b"};
 
 bool glim_server_knows(const glim_server *s, glim_str name)
 {
@@ -57,8 +62,7 @@ static glim_err name_models(glim_server *s, glim_error *e)
     if (glim_buf_addv(&s->model_id, name)) return glim_fail(e, GLIM_E_NOMEM, "names");
     for (size_t i = 0; i < s->n_model; i++) {
         s->models[i] = (glim_api_model){0};
-        s->models[i].id =
-            i ? glim_str_of(s->o.aliases[i - 1]) : glim_buf_view(&s->model_id);
+        s->models[i].id = i ? glim_str_of(s->o.aliases[i - 1]) : glim_buf_view(&s->model_id);
     }
     return GLIM_OK;
 }
@@ -145,8 +149,9 @@ static bool may_enter(glim_exchange *x, glim_http_req *rq)
                                    glim_http_header_count(rq, "authorization"),
                                    glim_http_header_get(rq, "x-api-key")};
     if (!glim_host_ok(glim_http_header_get(rq, "host"), rq->loopback_listener)) {
-        glim_exchange_fail(x, GLIM_PROBLEM_HOST, NULL,
-                           "this address answers only to localhost; use http://127.0.0.1 or http://localhost");
+        glim_exchange_fail(
+            x, GLIM_PROBLEM_HOST, NULL,
+            "this address answers only to localhost; use http://127.0.0.1 or http://localhost");
         return false;
     }
     bool needs_key = x->route->handler == NULL || (x->route->flags & GLIM_ROUTE_KEY);
@@ -196,7 +201,8 @@ static bool on_head(void *user, glim_http_req *rq)
     const glim_route *r = glim_route_find(rq->method, rq->path, &rest, &allowed, &shape);
     glim_exchange *x = glim_exchange_new(s, rq, r ? r : glim_route_none(shape), rest);
     if (!x) {
-        glim_http_reply(rq, 503, "text/plain", GLIM_STR("Retry-After: 2\r\n"), GLIM_STR("out of memory\n"));
+        glim_http_reply(rq, 503, "text/plain", GLIM_STR("Retry-After: 2\r\n"),
+                        GLIM_STR("out of memory\n"));
         return false;
     }
     rq->user = x;
@@ -258,7 +264,8 @@ static void on_fault(void *user, glim_http_req *rq)
         glim_http_reply(rq, 400, "text/plain", (glim_str){"", 0}, GLIM_STR("bad request\n"));
         return;
     }
-    glim_exchange_fail(x, kinds[rq->fault], NULL, "%s", rq->fault_text ? rq->fault_text : "bad request");
+    glim_exchange_fail(x, kinds[rq->fault], NULL, "%s",
+                       rq->fault_text ? rq->fault_text : "bad request");
     refuse(x, 0);
 }
 
@@ -375,7 +382,9 @@ glim_err glim_server_run(glim_server *s, glim_error *e)
 {
     if (s->o.on_listen) s->o.on_listen(s->o.user, s);
     int err = pthread_create(&s->loader, NULL, load_model, s);
-    if (err) return glim_fail(e, GLIM_E_FULL, "cannot start a thread to load the model: %s", strerror(err));
+    if (err)
+        return glim_fail(e, GLIM_E_FULL, "cannot start a thread to load the model: %s",
+                         strerror(err));
     glim_err rc = glim_http_run(s->http, e);
     pthread_join(s->loader, NULL);
     if (s->load_rc && !atomic_load(&s->n_stop)) {

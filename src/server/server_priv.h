@@ -151,6 +151,8 @@ struct glim_exchange {
 glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_route *r, glim_str rest);
 /* I/O thread, when the body is in: copies it, for the socket's memory may go first. */
 void glim_exchange_take_body(glim_exchange *x, const glim_http_req *rq);
+/* A copy in x's arena, NUL-terminated; "" when memory ran out. */
+glim_str glim_exchange_keep(glim_exchange *x, glim_str s);
 void glim_exchange_ref(glim_exchange *x);
 void glim_exchange_unref(glim_exchange *x);
 /* I/O thread: sends x->out (or x->problem) now. */

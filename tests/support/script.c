@@ -105,7 +105,8 @@ static glim_err read_script(glim_session *s, glim_error *e)
     glim_str object = at == SIZE_MAX ? (glim_str){"", 0}
                                      : object_at(glim_str_sub(glim_buf_view(&text), at, text.n));
     glim_err rc = !a         ? glim_fail(e, GLIM_E_NOMEM, "script")
-                  : object.n ? glim_json_parse(a, object, &root, e) : GLIM_OK;
+                  : object.n ? glim_json_parse(a, object, &root, e)
+                             : GLIM_OK;
     const glim_json *o = glim_json_get(root, "script"), *t = glim_json_get(o, "text");
     if (t) said = t->text;
     (void)glim_json_bool(glim_json_get(o, "stop"), &stop);
@@ -130,8 +131,8 @@ static glim_err read_script(glim_session *s, glim_error *e)
     return rc;
 }
 
-static glim_err step(glim_session *s, const int32_t *tokens, size_t n, glim_logits_fn fn, void *user,
-                     glim_error *e)
+static glim_err step(glim_session *s, const int32_t *tokens, size_t n, glim_logits_fn fn,
+                     void *user, glim_error *e)
 {
     script *sc = s->script;
     int64_t before = s->n_token;

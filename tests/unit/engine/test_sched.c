@@ -11,7 +11,10 @@
 
 #include "demo.h"
 
-#define S_INIT(lit) {"" lit, sizeof(lit) - 1}
+#define S_INIT(lit)                                                                                \
+    {                                                                                              \
+        "" lit, sizeof(lit) - 1                                                                    \
+    }
 
 enum { N_JOB = 24, N_TOKEN = 40 };
 
@@ -84,7 +87,8 @@ typedef struct question {
 static void make_question(const glim_model *m, int i, question *q)
 {
     snprintf(q->text, sizeof q->text, "Question %d: what is %d plus %d? %s", i, i, 2 * i,
-             i % 3 ? "Answer briefly." : "Tell a long story about a fox, a river and a bird as well.");
+             i % 3 ? "Answer briefly."
+                   : "Tell a long story about a fox, a river and a bird as well.");
     q->msg = (glim_message){.role = GLIM_ROLE_USER, .content = glim_str_of(q->text)};
     q->chat = (glim_chat){.messages = &q->msg,
                           .n_message = 1,
@@ -147,7 +151,8 @@ static void compare_with_alone(int n_slot, int n_session, bool must_park)
         asked_init(&alone[i]);
         asked_init(&together[i]);
         assert_int_equal(glim_session_new(m, &one, &e), GLIM_OK);
-        assert_int_equal(glim_generate(one, &q[i].chat, &q[i].gen, on_event, &alone[i], &e), GLIM_OK);
+        assert_int_equal(glim_generate(one, &q[i].chat, &q[i].gen, on_event, &alone[i], &e),
+                         GLIM_OK);
         glim_session_free(one);
     }
     glim_sched_opts_init(&so);
@@ -160,7 +165,8 @@ static void compare_with_alone(int n_slot, int n_session, bool must_park)
     for (int i = 0; i < N_JOB; i++) {
         wait_for(&together[i], &together[i].done);
         assert_false(together[i].failed);
-        const glim_answer *a = glim_collector_answer(alone[i].c), *b = glim_collector_answer(together[i].c);
+        const glim_answer *a = glim_collector_answer(alone[i].c),
+                          *b = glim_collector_answer(together[i].c);
         assert_non_null(a);
         assert_non_null(b);
         same_text(a->reasoning, b->reasoning);
@@ -177,8 +183,10 @@ static void compare_with_alone(int n_slot, int n_session, bool must_park)
     assert_int_equal(st.n_waiting, 0);
     assert_true(st.healthy);
     assert_true(st.prefill_tokens_s > 0 && st.decode_tokens_s > 0);
-    if (must_park) assert_true(st.n_park > 0);
-    else assert_int_equal(st.n_park, 0);
+    if (must_park)
+        assert_true(st.n_park > 0);
+    else
+        assert_int_equal(st.n_park, 0);
     glim_sched_free(s);
     for (int i = 0; i < N_JOB; i++) {
         asked_free(&alone[i]);
@@ -347,7 +355,8 @@ static void test_forced_call(void **state)
         {S_INIT("get_weather"),
          S_INIT("{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"parameters\":"
                 "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}}}")},
-        {S_INIT("get_time"), S_INIT("{\"type\":\"function\",\"function\":{\"name\":\"get_time\"}}")}};
+        {S_INIT("get_time"),
+         S_INIT("{\"type\":\"function\",\"function\":{\"name\":\"get_time\"}}")}};
     static const glim_str only[] = {S_INIT("get_time")};
     glim_error e = {0};
     glim_model *m = open_model(1024, 0);
@@ -368,8 +377,10 @@ static void test_forced_call(void **state)
         assert_int_equal(glim_generate(s, &chat, &o, on_event, &a, &e), GLIM_OK);
         const glim_answer *r = glim_collector_answer(a.c);
         assert_int_equal(r->n_call, 1);
-        if (i & 2) same_text(r->calls[0].name, only[0]);
-        else assert_true(glim_str_starts(r->calls[0].name, GLIM_STR("get_")));
+        if (i & 2)
+            same_text(r->calls[0].name, only[0]);
+        else
+            assert_true(glim_str_starts(r->calls[0].name, GLIM_STR("get_")));
         asked_free(&a);
         glim_session_free(s);
     }
