@@ -54,7 +54,7 @@ struct glim_sched {
     glim_job *first, **last; /* the queue */
     int64_t n_waiting, n_waiting_token;
     int n_running;
-    uint64_t n_submitted, n_park, idle_since_ns;
+    uint64_t n_submitted, n_park;
     bool stop, idle;
     double prefill_rate, decode_rate, mean_completion; /* moving means */
 };

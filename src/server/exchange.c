@@ -73,7 +73,6 @@ glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_r
     x->s = s;
     x->route = r;
     x->rq = rq;
-    x->method = rq->method;
     x->t0_ns = rq->t_head_ns;
     x->last = &x->first;
     atomic_init(&x->n_ref, 1);
@@ -83,7 +82,6 @@ glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_r
     x->rest = glim_exchange_keep(x, rest);
     x->query = glim_exchange_keep(x, rq->query);
     x->peer = glim_exchange_keep(x, rq->peer);
-    x->content_type = glim_exchange_keep(x, glim_http_header_get(rq, "content-type"));
     x->zhipu_client =
         glim_http_header_get(rq, "zai-sdk-ver").p || glim_http_header_get(rq, "zhipuai-sdk-ver").p;
     take_request_id(x, glim_http_header_get(rq, "x-request-id"));
@@ -143,11 +141,32 @@ void glim_exchange_fail(glim_exchange *x, glim_problem_kind kind, const char *pa
     x->has_problem = true;
 }
 
+bool glim_exchange_refuse(glim_exchange *x, const glim_error *e)
+{
+    glim_problem_from(e, &x->problem);
+    x->has_problem = true;
+    return false;
+}
+
+bool glim_exchange_knows(glim_exchange *x, glim_str model)
+{
+    if (glim_server_knows(x->s, model)) return true;
+    glim_exchange_fail(x, GLIM_PROBLEM_MODEL, "model",
+                       "no model is called %s here; GET /v1/models lists what there is",
+                       GLIM_QUOTE(model));
+    return false;
+}
+
 void glim_exchange_headers(const glim_exchange *x, const glim_problem *p, glim_buf *out)
 {
     (void)glim_buf_addf(out, "x-request-id: ");
     (void)glim_buf_addv(out, x->request_id);
     (void)glim_buf_addf(out, "\r\n");
+    if (x->allowed) {
+        (void)glim_buf_addf(out, "Allow: ");
+        glim_route_methods(x->allowed, out);
+        (void)glim_buf_addf(out, "\r\n");
+    }
     if (!p) return;
     if (!glim_problem_retry(p)) (void)glim_buf_addf(out, "x-should-retry: false\r\n");
     if (p->retry_after_s > 0)

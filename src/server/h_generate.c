@@ -6,13 +6,6 @@
 #include <stdio.h>
 #include <time.h>
 
-static bool refuse(glim_exchange *x, const glim_error *e)
-{
-    glim_problem_from(e, &x->problem);
-    x->has_problem = true;
-    return false;
-}
-
 static void no_memory(glim_exchange *x)
 {
     glim_exchange_fail(x, GLIM_PROBLEM_MEMORY, NULL, "out of memory; try again later");
@@ -32,12 +25,7 @@ static bool decode(glim_exchange *x)
     for (size_t i = 0; i < rq->n_note; i++)
         GLIM_DEBUG("server", "no_effect", "request=%.*s field=%s", (int)x->request_id.n,
                    x->request_id.p, GLIM_QUOTE(rq->notes[i]));
-    if (!glim_server_knows(s, rq->model)) {
-        glim_exchange_fail(x, GLIM_PROBLEM_MODEL, "model",
-                           "no model is called %s here; GET /v1/models lists what there is",
-                           GLIM_QUOTE(rq->model));
-        return false;
-    }
+    if (!glim_exchange_knows(x, rq->model)) return false;
     /* A name from the body goes back in the body only: it may hold anything, a line break too. */
     x->info = (glim_reply_info){.id = glim_str_of(x->id),
                                 .request_id = rq->request_id.n ? rq->request_id : x->request_id,
@@ -73,7 +61,7 @@ static bool render_chat(glim_exchange *x, encoded *out)
     glim_error e = {0};
     glim_rendered r;
     if (glim_render(glim_model_vocab(x->s->model), NULL, &x->req.chat, &r, &e))
-        return refuse(x, &e);
+        return glim_exchange_refuse(x, &e);
     out->start = r.start;
     bool ok = keep_ids(x, &r.tokens, out);
     glim_rendered_free(&r);
@@ -90,7 +78,8 @@ static bool encode_prompt(glim_exchange *x, const glim_raw_prompt *p, encoded *o
         out->n = p->n_id;
         return true;
     }
-    if (glim_tokenize(glim_model_vocab(x->s->model), p->text, true, &t, &e)) return refuse(x, &e);
+    if (glim_tokenize(glim_model_vocab(x->s->model), p->text, true, &t, &e))
+        return glim_exchange_refuse(x, &e);
     bool ok = keep_ids(x, &t, out);
     glim_tokens_free(&t);
     return ok;

@@ -11,14 +11,10 @@ void glim_h_models(glim_exchange *x)
 
 void glim_h_model(glim_exchange *x)
 {
-    if (glim_server_knows(x->s, x->rest)) {
+    if (glim_exchange_knows(x, x->rest)) {
         glim_api_model m = x->s->models[0];
         m.id = x->rest;
         (void)glim_model_encode(&m, &x->out);
-    } else {
-        glim_exchange_fail(x, GLIM_PROBLEM_MODEL, "model",
-                           "no model is called %s here; GET /v1/models lists what there is",
-                           GLIM_QUOTE(x->rest));
     }
     glim_exchange_send(x);
 }

@@ -5,21 +5,6 @@
 
 #include <time.h>
 
-static void refuse(glim_exchange *x, const glim_error *e)
-{
-    glim_problem_from(e, &x->problem);
-    x->has_problem = true;
-}
-
-static bool knows(glim_exchange *x, glim_str model)
-{
-    if (glim_server_knows(x->s, model)) return true;
-    glim_exchange_fail(x, GLIM_PROBLEM_MODEL, "model",
-                       "no model is called %s here; GET /v1/models lists what there is",
-                       GLIM_QUOTE(model));
-    return false;
-}
-
 static void set_info(glim_exchange *x, glim_str model, glim_str request_id)
 {
     x->info = (glim_reply_info){.id = glim_str_of(x->id),
@@ -53,8 +38,7 @@ static bool tokenize_chat(glim_exchange *x, const glim_tokenize_request *rq, gli
     glim_error e = {0};
     glim_rendered r;
     if (glim_render(glim_model_vocab(x->s->model), NULL, &rq->chat, &r, &e)) {
-        refuse(x, &e);
-        return false;
+        return glim_exchange_refuse(x, &e);
     }
     glim_tokens t = r.tokens;
     r.tokens = (glim_tokens){0};
@@ -68,8 +52,7 @@ static bool tokenize_text(glim_exchange *x, const glim_tokenize_request *rq, gli
     glim_error e = {0};
     glim_tokens t;
     if (glim_tokenize(glim_model_vocab(x->s->model), text, rq->parse_special, &t, &e)) {
-        refuse(x, &e);
-        return false;
+        return glim_exchange_refuse(x, &e);
     }
     return fill(x, &t, out);
 }
@@ -79,7 +62,7 @@ static void tokenize(glim_exchange *x, bool zhipu)
     glim_tokenize_request rq = {0};
     bool ok = glim_tokenize_decode(x->arena, x->body, zhipu, &rq, &x->problem) == GLIM_OK;
     x->has_problem = !ok;
-    ok = ok && knows(x, rq.model);
+    ok = ok && glim_exchange_knows(x, rq.model);
     size_t n = rq.is_chat ? 1 : rq.n_text;
     glim_tokenized *t = ok ? glim_arena_alloc0(x->arena, (n + 1) * sizeof *t) : NULL;
     if (ok && !t) {
@@ -141,10 +124,10 @@ void glim_h_template(glim_exchange *x)
     glim_rendered r;
     if (x->route->dialect->decode(x->arena, x->body, &x->req, &x->problem)) {
         x->has_problem = true;
-    } else if (!knows(x, x->req.model)) {
+    } else if (!glim_exchange_knows(x, x->req.model)) {
         /* said already */
     } else if (glim_render(glim_model_vocab(x->s->model), NULL, &x->req.chat, &r, &e)) {
-        refuse(x, &e);
+        (void)glim_exchange_refuse(x, &e);
     } else {
         (void)glim_template_encode(r.text, &x->out);
         glim_rendered_free(&r);

@@ -81,9 +81,9 @@ static glim_err load(glim_server *s, glim_error *e)
     so.n_queue = s->o.n_queue;
     if ((rc = glim_sched_new(s->model, &so, &s->sched, e))) return rc;
     const glim_model_info *m = glim_model_get_info(s->model);
-    s->load_time_s = (int64_t)time(NULL);
+    int64_t now_s = (int64_t)time(NULL);
     for (size_t i = 0; i < s->n_model; i++) {
-        s->models[i].created_s = s->load_time_s;
+        s->models[i].created_s = now_s;
         s->models[i].n_ctx = m->plan.n_ctx;
         s->models[i].n_ctx_train = m->plan.n_ctx_model;
         s->models[i].n_param = m->n_param;
@@ -119,26 +119,6 @@ static void *load_model(void *arg)
 }
 
 /* ---- requests ----------------------------------------------------------------------------------- */
-
-static void refuse(glim_exchange *x, unsigned allowed)
-{
-    glim_buf head, body;
-    glim_buf_init(&head, 4096);
-    glim_buf_init(&body, 65536);
-    glim_exchange_headers(x, &x->problem, &head);
-    if (allowed) {
-        (void)glim_buf_addf(&head, "Allow: ");
-        glim_route_methods(allowed, &head);
-        (void)glim_buf_addf(&head, "\r\n");
-    }
-    (void)x->route->shape(&x->problem, x->request_id, &body);
-    x->status_sent = glim_problem_status(&x->problem);
-    x->finished = true;
-    glim_http_reply(x->rq, x->status_sent, "application/json; charset=utf-8", glim_buf_view(&head),
-                    glim_buf_view(&body));
-    glim_buf_deinit(&head);
-    glim_buf_deinit(&body);
-}
 
 /* Who asks, and whether now is the time. Fills x's problem; the key is judged before the body comes. */
 static bool may_enter(glim_exchange *x, glim_http_req *rq)
@@ -180,16 +160,9 @@ static bool is_time(glim_exchange *x)
 
 static void answer_options(glim_exchange *x, unsigned allowed)
 {
-    glim_buf head;
-    glim_buf_init(&head, 4096);
-    glim_exchange_headers(x, NULL, &head);
-    (void)glim_buf_addf(&head, "Allow: ");
-    glim_route_methods(allowed, &head);
-    (void)glim_buf_addf(&head, "\r\n");
-    x->status_sent = 204;
-    x->finished = true;
-    glim_http_reply(x->rq, 204, NULL, glim_buf_view(&head), (glim_str){"", 0});
-    glim_buf_deinit(&head);
+    x->allowed = allowed;
+    x->status = 204;
+    glim_exchange_send(x);
 }
 
 static bool on_head(void *user, glim_http_req *rq)
@@ -221,7 +194,10 @@ static bool on_head(void *user, glim_http_req *rq)
         fine = false;
     }
     if (fine) fine = is_time(x);
-    if (!fine) refuse(x, r ? 0 : allowed);
+    if (!fine) {
+        x->allowed = r ? 0 : allowed;
+        glim_exchange_send(x);
+    }
     return fine;
 }
 
@@ -250,6 +226,7 @@ static void on_fault(void *user, glim_http_req *rq)
         [GLIM_HTTP_TIMEOUT] = GLIM_PROBLEM_TIMEOUT,
         [GLIM_HTTP_VERSION] = GLIM_PROBLEM_VERSION,
         [GLIM_HTTP_EXPECTATION] = GLIM_PROBLEM_EXPECTATION,
+        [GLIM_HTTP_NOMEM] = GLIM_PROBLEM_MEMORY,
     };
     glim_str rest;
     unsigned allowed;
@@ -266,7 +243,7 @@ static void on_fault(void *user, glim_http_req *rq)
     }
     glim_exchange_fail(x, kinds[rq->fault], NULL, "%s",
                        rq->fault_text ? rq->fault_text : "bad request");
-    refuse(x, 0);
+    glim_exchange_send(x);
 }
 
 static void on_gone(void *user, glim_http_req *rq)

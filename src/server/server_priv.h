@@ -77,7 +77,6 @@ struct glim_server {
     atomic_bool has_engine; /* model and sched are there */
     atomic_int n_stop;  /* times a stop was asked for */
     uint64_t drain_from_ns;
-    int64_t load_time_s; /* Unix time at which the model was there */
     pthread_t loader;
     bool (*load_progress)(void *user, uint64_t done, uint64_t total); /* the caller's own */
     void *load_progress_user;
@@ -113,9 +112,9 @@ struct glim_exchange {
     glim_http_req *rq; /* I/O thread only; NULL once over there */
     atomic_int n_ref;
     glim_arena *arena;
-    glim_str body, rest, query, request_id, content_type, peer;
+    glim_str body, rest, query, request_id, peer;
     char key_id[9];
-    glim_method method;
+    unsigned allowed; /* methods to name in the reply; 0: none */
     bool zhipu_client;
     uint64_t t0_ns;
 
@@ -171,6 +170,10 @@ void glim_exchange_room(glim_exchange *x);
 void glim_exchange_tick(glim_server *s);
 void glim_exchange_fail(glim_exchange *x, glim_problem_kind kind, const char *param, const char *fmt, ...)
     GLIM_PRINTF(4, 5);
+/* The problem that an error of the engine is; false. */
+bool glim_exchange_refuse(glim_exchange *x, const glim_error *e);
+/* Whether the server knows a model by this name; sets the problem where not. */
+bool glim_exchange_knows(glim_exchange *x, glim_str model);
 /* Headers of a reply with this problem (NULL: none) into out. */
 void glim_exchange_headers(const glim_exchange *x, const glim_problem *p, glim_buf *out);
 
