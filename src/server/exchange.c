@@ -74,6 +74,7 @@ glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_r
     x->route = r;
     x->rq = rq;
     x->t0_ns = rq->t_head_ns;
+    x->is_async = r->handler == glim_h_async;
     x->last = &x->first;
     atomic_init(&x->n_ref, 1);
     pthread_mutex_init(&x->lock, NULL);
@@ -244,10 +245,20 @@ void glim_exchange_ack(glim_exchange *x)
     if (glim_http_post(x->s->http, ack_posted, x)) glim_exchange_unref(x);
 }
 
+static void log_when_over(glim_exchange *x);
+
+/* From here on the I/O thread may read what the worker wrote. */
+static void worker_left(glim_exchange *x)
+{
+    x->working = false;
+    log_when_over(x);
+}
+
 static void send_posted(void *arg)
 {
     glim_exchange *x = arg;
     glim_exchange_send(x);
+    worker_left(x);
     glim_exchange_unref(x);
 }
 
@@ -496,6 +507,7 @@ static void begin_posted(void *arg)
         list_stream(x);
         x->t_sent_ns = glim_now_ns();
     }
+    worker_left(x);
     glim_exchange_unref(x);
 }
 
@@ -580,7 +592,7 @@ static void count_stop(glim_exchange *x, const glim_note *n)
 /* Once, when the socket is done with and the engine too: its last counts belong into the line. */
 static void log_when_over(glim_exchange *x)
 {
-    if (x->rq || x->logged || x->n_over < x->n_choice) return;
+    if (x->rq || x->working || x->logged || x->n_over < x->n_choice) return;
     x->logged = true;
     glim_usage u = {0};
     const char *finish = "-";

@@ -180,7 +180,6 @@ void glim_h_async(glim_exchange *x)
         glim_exchange_answer(x);
         return;
     }
-    x->is_async = true;
     submit(x, v, n);
     if (x->has_problem) { /* answered already; nobody knows the id */
         glim_async_end(x->s->async, glim_str_of(x->id), false, (glim_str){"", 0});

@@ -79,6 +79,7 @@ void glim_prep_push(glim_prep *p, glim_exchange *x)
         return;
     }
     t->x = x;
+    x->working = true;
     glim_exchange_ref(x);
     pthread_mutex_lock(&p->lock);
     *p->last = t;

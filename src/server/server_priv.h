@@ -115,7 +115,7 @@ struct glim_exchange {
     glim_str body, rest, query, request_id, peer;
     char key_id[9];
     unsigned allowed; /* methods to name in the reply; 0: none */
-    bool zhipu_client;
+    bool zhipu_client, is_async; /* is_async: the answer is fetched later, whoever goes away */
     uint64_t t0_ns;
 
     /* Filled by the worker before the I/O thread looks at it. */
@@ -126,7 +126,6 @@ struct glim_exchange {
     glim_reply *reply;
     glim_choice *choices;
     size_t n_choice;
-    bool is_async;
     int status; /* of an answer without jobs */
     const char *type;
     glim_buf out, ack;
@@ -139,6 +138,7 @@ struct glim_exchange {
     bool posted, gone, submitted, paused;
 
     /* I/O thread only */
+    bool working; /* a worker has it: its fields above are not to be read */
     bool begun, finished, blocked, listed, logged;
     size_t n_over;
     uint64_t t_sent_ns, t_first_ns;

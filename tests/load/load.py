@@ -142,7 +142,7 @@ async def run(args, port, pid):
         while (time.monotonic() < until) if until else left > 0:
             left -= 1
             i = rng.randrange(kinds)
-            drop = rng.randrange(0, 12) if rng.random() < args.drop else None
+            drop = max(0, rng.randrange(-6, 12)) if rng.random() < args.drop else None  # 0: at once, a worker may have it
             try:
                 a = await ask(port, i, drop)
             except Gone:
