@@ -158,6 +158,8 @@ typedef struct glim_event {
     glim_str stop_text; /* the stop string, or the stop token's text */
     const glim_usage *usage;
     const struct glim_token_logprobs *logprobs;
+    const int32_t *ids; /* STOP: the tokens of the answer, stop tokens included; borrowed as text is */
+    size_t n_id;
 } glim_event;
 
 /* Returns true to go on, false to cancel. Called on the thread that called glim_generate(). */

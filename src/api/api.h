@@ -52,11 +52,19 @@ bool glim_problem_retry(const glim_problem *p); /* false: x-should-retry: false 
 
 /* ---- dialects: one decoded request, one event stream, many spellings -------------------------- */
 
+/* One of: text; ids; parts, which are text or ids themselves and follow each other (llama-server). */
 typedef struct glim_raw_prompt {
-    glim_str text; /* .p NULL: ids */
+    glim_str text; /* .p NULL: ids or parts */
     const int32_t *ids;
     size_t n_id;
+    const struct glim_raw_prompt *parts;
+    size_t n_part;
 } glim_raw_prompt;
+
+typedef struct glim_ids {
+    const int32_t *ids;
+    size_t n;
+} glim_ids;
 
 /* What every generating dialect decodes to. Memory is the arena's; strings may point into the body. */
 typedef struct glim_request {
@@ -75,6 +83,11 @@ typedef struct glim_request {
     bool hold_reasoning;   /* stream_reasoning false: one delta at the end of the thought */
     bool echo;          /* raw: the prompt's text comes first */
     bool logprobs;      /* gen.n_logprob says how many alternatives */
+    bool want_ids;      /* STOP brings the answer's tokens, info the prompts' */
+    glim_ids context;   /* chat: tokens of the conversation before, which the rendered chat follows (Ollama) */
+    /* Nothing is generated: the dialect's instead() is the answer (Ollama: an empty prompt loads a model). */
+    bool instead;
+    const void *own;    /* what only this dialect's replies read */
     glim_str request_id, user_id; /* "" not given */
     const glim_str *notes; /* names of fields that were accepted and have no effect, for the debug log */
     size_t n_note;
@@ -90,6 +103,11 @@ typedef struct glim_reply_info {
     glim_str fingerprint;
     bool zhipu_usage;    /* the client is a Zhipu SDK: usage on the finish chunk, also on /v1 */
     const glim_str *prompt_texts; /* echo: text of each prompt; else NULL */
+    const glim_ids *prompt_ids;   /* want_ids: tokens of each prompt; else NULL */
+    uint64_t t0_ns;      /* glim_now_ns() when the request's head was in; for durations */
+    int64_t n_ctx;
+    float temperature, top_p, min_p; /* what the model takes where the request said nothing */
+    int32_t top_k;
 } glim_reply_info;
 
 typedef struct glim_reply glim_reply;
@@ -97,7 +115,6 @@ typedef struct glim_dialect glim_dialect;
 struct glim_dialect {
     const char *name;         /* "openai_chat" */
     const char *stream_type;  /* Content-Type of a stream */
-    const char *keepalive;    /* bytes that keep a silent stream alive without meaning */
     /* Body to request. Errors: p is filled and returned code is not OK. Thread: any, pure. */
     glim_err (*decode)(glim_arena *a, glim_str body, glim_request *out, glim_problem *p);
     /* Borrows rq and info until reply_free. NULL: out of memory. One thread at a time. */
@@ -106,6 +123,11 @@ struct glim_dialect {
     /* Takes one event of choice i (choice = prompt * n + k). When streaming, the bytes to send now are appended to
      * out (often none); else the event is kept. PROGRESS events are ignored. Errors: NOMEM, LIMIT. */
     glim_err (*event)(glim_reply *r, size_t i_choice, const glim_event *ev, glim_buf *out);
+    /* Bytes that keep a silent stream alive without meaning: a comment (glim_sse_keepalive), or a whole empty object
+     * where clients parse every line. */
+    glim_err (*keepalive)(glim_reply *r, glim_buf *out);
+    /* The whole body where nothing is generated; NULL where no request asks for that. */
+    glim_err (*instead)(const glim_request *rq, const glim_reply_info *info, glim_buf *out);
     /* After the STOP of every choice: the end of the stream, or the whole body. */
     glim_err (*end)(glim_reply *r, glim_buf *out);
     /* An error: as a whole body, or as the last thing in a stream that has begun. */
@@ -114,13 +136,25 @@ struct glim_dialect {
     int (*status)(const glim_problem *p); /* HTTP status of a problem on this mount */
 };
 
+glim_err glim_sse_keepalive(glim_reply *r, glim_buf *out);
+
 extern const glim_dialect glim_dialect_openai_chat, glim_dialect_openai_completions, glim_dialect_zhipu_chat;
+extern const glim_dialect glim_dialect_ollama_chat, glim_dialect_ollama_generate; /* ollama_*.c */
+extern const glim_dialect glim_dialect_llama_completion;  /* llama-server's POST /completion */
+extern const glim_dialect glim_dialect_sglang_generate;   /* SGLang's POST /generate */
+extern const glim_dialect glim_dialect_sglang_health;     /* /health_generate: one token, the body does not count */
+extern const glim_dialect glim_dialect_legacy_chat;       /* the FastAPI server's POST /chat */
+extern const glim_dialect glim_dialect_npu_infer;         /* POST /api/npu/infer */
 
 /* Only the error shapes, for routes that generate nothing. */
 typedef glim_err (*glim_problem_fn)(const glim_problem *p, glim_str request_id, glim_buf *out);
 glim_err glim_problem_openai(const glim_problem *p, glim_str request_id, glim_buf *out);
 glim_err glim_problem_zhipu(const glim_problem *p, glim_str request_id, glim_buf *out);
 glim_err glim_problem_llama(const glim_problem *p, glim_str request_id, glim_buf *out); /* code as a number */
+glim_err glim_problem_ollama(const glim_problem *p, glim_str request_id, glim_buf *out); /* {"error":"text"} */
+glim_err glim_problem_npu(const glim_problem *p, glim_str request_id, glim_buf *out); /* {"success":false,"detail":"text"} */
+/* The HTTP status that goes with a shape. */
+int glim_problem_status_of(glim_problem_fn shape, const glim_problem *p);
 
 /* Usage and reason of a finished choice, for logs and counters. */
 const char *glim_finish_name(glim_stop_reason r, bool called, bool zhipu); /* "stop", "length", "tool_calls", ... */
@@ -132,7 +166,21 @@ typedef struct glim_api_model {
     int64_t created_s;
     int64_t n_ctx, n_ctx_train;
     uint64_t n_param, size_bytes;
+    const struct glim_model_facts *facts; /* Ollama's and SGLang's routes only; may be NULL elsewhere */
 } glim_api_model;
+/* What a model file says of itself. Strings may be "". */
+typedef struct glim_model_facts {
+    int64_t modified_s;   /* of the file, Unix time */
+    char digest[65];      /* 64 hexadecimal digits from header, size and time; never a hash over the file */
+    glim_str format;      /* "gguf", "safetensors" */
+    glim_str arch, quant; /* "deepseek2", "Q4_K_M" */
+    glim_str path;        /* as it was given */
+    glim_str license;     /* the name of it */
+    glim_str template_name, template_text;
+    int64_t n_layer, n_embd, n_head, n_vocab, n_expert, n_expert_used;
+    float temperature, top_p, min_p;
+    int32_t top_k;
+} glim_model_facts;
 glim_err glim_models_encode(const glim_api_model *m, size_t n, glim_buf *out);
 glim_err glim_model_encode(const glim_api_model *m, glim_buf *out);
 
@@ -174,5 +222,25 @@ glim_err glim_detokenize_encode(const glim_detokenize_request *rq, glim_str text
 glim_err glim_template_encode(glim_str prompt, glim_buf *out);
 /* Zhipu asynchronous chat: {id, request_id, model, task_status}; a finished one is the chat's body with task_status. */
 glim_err glim_async_encode(const glim_reply_info *info, const char *task_status, glim_str chat_body, glim_buf *out);
+
+/* ---- ollama_info.c: what Ollama's clients ask beside generating -------------------------------- */
+
+#define GLIM_OLLAMA_VERSION "0.17.1" /* of the API that is spoken; clients want at least 0.14.3 */
+glim_err glim_ollama_tags_encode(const glim_api_model *m, size_t n, glim_buf *out);
+/* The loaded models; expires_at lies far ahead: a model given by -m stays. */
+glim_err glim_ollama_ps_encode(const glim_api_model *m, size_t n, int64_t now_s, glim_buf *out);
+/* {model or name, verbose}: out is the name. Also for /api/pull (stream: NULL where the route has none). */
+glim_err glim_ollama_name_decode(glim_arena *a, glim_str body, glim_str *model, bool *verbose, bool *stream, glim_problem *p);
+glim_err glim_ollama_show_encode(const glim_api_model *m, bool verbose, glim_buf *out);
+/* A pull of what is there: one {"status":"success"}, as a stream the lines that lead to it. */
+glim_err glim_ollama_pull_encode(bool stream, const glim_api_model *m, glim_buf *out);
+
+/* ---- habit_info.c: the same for the FastAPI server and SGLang ----------------------------------- */
+
+glim_err glim_legacy_models_encode(const glim_api_model *m, size_t n, glim_buf *out);
+glim_err glim_sglang_model_info_encode(const glim_api_model *m, glim_buf *out); /* /get_model_info */
+/* POST /embedding: whether the body is llama-server's ({content} or {input}) and not the FastAPI server's; the shape of its
+ * refusal follows. A body that is neither is the FastAPI server's. */
+bool glim_embedding_is_llama(glim_arena *a, glim_str body);
 
 #endif

@@ -248,7 +248,7 @@ static glim_err problem(const glim_problem *p, glim_str request_id, glim_buf *ou
 const glim_dialect glim_dialect_openai_completions = {
     .name = "openai_completions",
     .stream_type = GLIM_SSE_TYPE,
-    .keepalive = GLIM_SSE_KEEPALIVE,
+    .keepalive = glim_sse_keepalive,
     .decode = decode,
     .reply_new = reply_new,
     .reply_free = glim_reply_free,

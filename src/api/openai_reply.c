@@ -396,7 +396,7 @@ static glim_reply *reply_new(const glim_request *rq, const glim_reply_info *info
 
 const glim_dialect glim_dialect_openai_chat = {.name = "openai_chat",
                                                .stream_type = GLIM_SSE_TYPE,
-                                               .keepalive = GLIM_SSE_KEEPALIVE,
+                                               .keepalive = glim_sse_keepalive,
                                                .decode = decode,
                                                .reply_new = reply_new,
                                                .reply_free = glim_reply_free,

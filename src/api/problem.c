@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * problem.c - what can be wrong with a request, from an error of a lower room to the error body of
  * each dialect.
- * Owns:   the three error shapes, which status a kind has on which mount, and which errors a retry
+ * Owns:   the error shapes, which status a kind has on which mount, and which errors a retry
  *         may cure.
  * Not here: the rows themselves (problems.def).
  * Thread: any, pure.
@@ -33,7 +33,7 @@ static const row *row_of(const glim_problem *p)
 static void set_kind(glim_problem *p, glim_problem_kind kind)
 {
     *p = (glim_problem){.kind = kind};
-    if (kind == GLIM_PROBLEM_BUSY || kind == GLIM_PROBLEM_LOADING ||
+    if (kind == GLIM_PROBLEM_BUSY || kind == GLIM_PROBLEM_RATE || kind == GLIM_PROBLEM_LOADING ||
         kind == GLIM_PROBLEM_DRAINING || kind == GLIM_PROBLEM_MEMORY ||
         kind == GLIM_PROBLEM_UNHEALTHY || kind == GLIM_PROBLEM_NO_SLOT)
         p->retry_after_s = 1;
@@ -133,10 +133,15 @@ int glim_problem_status_zhipu(const glim_problem *p)
     return p->kind == GLIM_PROBLEM_MODEL ? 400 : glim_problem_status(p);
 }
 
+int glim_problem_status_of(glim_problem_fn shape, const glim_problem *p)
+{
+    return shape == glim_problem_zhipu ? glim_problem_status_zhipu(p) : glim_problem_status(p);
+}
+
 bool glim_problem_retry(const glim_problem *p)
 {
     int status = glim_problem_status(p);
-    return status == 408 || status == 429 || status >= 500;
+    return status == 408 || status == 429 || (status >= 500 && status != 501);
 }
 
 /* ---- saying it ------------------------------------------------------------------------------- */
@@ -235,6 +240,32 @@ glim_err glim_problem_llama(const glim_problem *p, glim_str request_id, glim_buf
         glim_jw_i64(&w, p->n_ctx);
     }
     glim_jw_object_end(&w);
+    glim_jw_object_end(&w);
+    return out->err;
+}
+
+glim_err glim_problem_ollama(const glim_problem *p, glim_str request_id, glim_buf *out)
+{
+    glim_jw w;
+    (void)request_id;
+    glim_jw_init(&w, out);
+    glim_jw_object(&w);
+    glim_jw_key(&w, "error");
+    glim_jw_str(&w, message(p));
+    glim_jw_object_end(&w);
+    return out->err;
+}
+
+glim_err glim_problem_npu(const glim_problem *p, glim_str request_id, glim_buf *out)
+{
+    glim_jw w;
+    (void)request_id;
+    glim_jw_init(&w, out);
+    glim_jw_object(&w);
+    glim_jw_key(&w, "success");
+    glim_jw_bool(&w, false);
+    glim_jw_key(&w, "detail");
+    glim_jw_str(&w, message(p));
     glim_jw_object_end(&w);
     return out->err;
 }

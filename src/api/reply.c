@@ -255,3 +255,11 @@ void glim_reply_body_end(glim_reply *r, glim_buf *out)
     put_usage(r, out);
     glim_buf_addc(out, '}');
 }
+
+/* A comment with a blank line behind it: without one, readers that split at blank lines would take
+ * the next event for part of the comment. */
+glim_err glim_sse_keepalive(glim_reply *r, glim_buf *out)
+{
+    (void)r;
+    return glim_buf_adds(out, ": keep-alive\n\n");
+}

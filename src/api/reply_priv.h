@@ -106,8 +106,5 @@ glim_err glim_api_stream_problem_openai(const glim_problem *p, glim_str request_
 glim_err glim_api_stream_problem_zhipu(const glim_problem *p, glim_str request_id, glim_buf *out);
 
 #define GLIM_SSE_TYPE "text/event-stream; charset=utf-8"
-/* A comment with a blank line behind it: without one, readers that split at blank lines would take
- * the next event for part of the comment. */
-#define GLIM_SSE_KEEPALIVE ": keep-alive\n\n"
 
 #endif

@@ -464,7 +464,8 @@ glim_err glim_gen_finish(glim_gen *g, glim_stop_reason why, glim_error *e)
     }
     if (rc) return rc;
     const glim_event ev = {
-        .kind = GLIM_EV_STOP, .reason = why, .usage = &g->usage, .stop_text = g->stop_text};
+        .kind = GLIM_EV_STOP, .reason = why, .usage = &g->usage, .stop_text = g->stop_text,
+        .ids = g->ids.p + g->usage.n_prompt, .n_id = g->ids.n - (size_t)g->usage.n_prompt};
     (void)g->fn(g->user, &ev); /* also to a callback that cancelled: it learns what was counted */
     return GLIM_OK;
 }

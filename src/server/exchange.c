@@ -175,12 +175,6 @@ void glim_exchange_headers(const glim_exchange *x, const glim_problem *p, glim_b
     if (glim_problem_status(p) == 401) (void)glim_buf_addf(out, "WWW-Authenticate: Bearer\r\n");
 }
 
-static int problem_status(const glim_exchange *x, const glim_problem *p)
-{
-    return x->route->shape == glim_problem_zhipu ? glim_problem_status_zhipu(p)
-                                                 : glim_problem_status(p);
-}
-
 /* The id that bodies carry: the client's own, where it gave one. */
 static glim_str body_id(const glim_exchange *x)
 {
@@ -194,7 +188,7 @@ static void send_problem(glim_exchange *x)
     glim_buf_init(&body, 65536);
     glim_exchange_headers(x, &x->problem, &head);
     if (x->route->shape(&x->problem, body_id(x), &body)) glim_buf_clear(&body);
-    x->status_sent = problem_status(x, &x->problem);
+    x->status_sent = glim_problem_status_of(x->route->shape, &x->problem);
     if (x->rq)
         glim_http_reply(x->rq, x->status_sent, "application/json; charset=utf-8",
                         glim_buf_view(&head), glim_buf_view(&body));
@@ -719,7 +713,7 @@ void glim_exchange_tick(glim_server *s)
     uint64_t now = glim_now_ns();
     for (glim_exchange *x = s->streams; x; x = x->next_stream) {
         if (!x->rq || x->finished || x->blocked || now - x->t_sent_ns < KEEPALIVE_NS) continue;
-        (void)glim_buf_addf(&x->out, "%s", x->route->dialect->keepalive);
+        (void)x->route->dialect->keepalive(x->reply, &x->out);
         write_out(x);
     }
 }
