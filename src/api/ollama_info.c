@@ -90,9 +90,11 @@ static void put_count(glim_jw *w, const char *key, uint64_t n)
     } units[] = {{1000, 'K'}, {1000000, 'M'}, {1000000000, 'B'}, {1000000000000, 'T'}};
     char text[40];
     snprintf(text, sizeof text, "%" PRIu64, n);
-    for (size_t i = 0; i < GLIM_COUNT(units); i++) {
-        uint64_t tenth = units[i].one / 10, tenths = n / tenth + (n % tenth >= tenth / 2);
-        if (tenths < 10) break;
+    /* The next unit where the figure would round to a thousand of this one. */
+    uint64_t tenths = n < 1000 ? 0 : 10000;
+    for (size_t i = 0; i < GLIM_COUNT(units) && tenths >= 10000; i++) {
+        uint64_t tenth = units[i].one / 10;
+        tenths = n / tenth + (n % tenth >= tenth / 2);
         snprintf(text, sizeof text, "%" PRIu64 ".%" PRIu64 "%c", tenths / 10, tenths % 10,
                  units[i].name);
     }
