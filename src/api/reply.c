@@ -82,7 +82,7 @@ glim_reply *glim_reply_new(const glim_reply_style *style, const glim_request *rq
     glim_buf_init(&r->scratch, CHOICE_MAX_BYTES);
     r->n_choice = (size_t)rq->n * (rq->raw ? rq->n_prompt : 1);
     r->choices = glim_alloc_array(r->n_choice, sizeof *r->choices);
-    make_head(r);
+    if (!style->lines) make_head(r);
     if (!r->choices || r->head.err || r->scratch.err) {
         glim_reply_free(r);
         return NULL;
@@ -175,6 +175,19 @@ const char *glim_finish_name(glim_stop_reason reason, bool called, bool zhipu)
         break;
     }
     return called && reason != GLIM_STOP_CANCEL ? "tool_calls" : "stop";
+}
+
+void glim_reply_call(glim_reply *r, glim_choice *c, const glim_event *ev)
+{
+    glim_buf_cut(&c->call_id, 0);
+    glim_buf_cut(&c->call_name, 0);
+    glim_buf_addv(&c->call_name, ev->name);
+    if (ev->id.n)
+        glim_buf_addv(&c->call_id, ev->id);
+    else /* two calls of one reply must not share an id, and a result must find its call */
+        glim_buf_addf(&c->call_id, "call_%.16s%04zx%04zx",
+                      r->info->id.n >= 16 ? r->info->id.p : "0", (size_t)(c - r->choices) & 0xffff,
+                      ev->i_call & 0xffff);
 }
 
 void glim_reply_stop(glim_reply *r, glim_choice *c, const glim_event *ev)

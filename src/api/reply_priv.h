@@ -40,6 +40,7 @@ typedef struct glim_reply_style {
     const char *object, *chunk_object, *id_prefix;
     bool zhipu;   /* no id prefix, request_id, usage on the last finish chunk, own reasons */
     bool by_text; /* probabilities in columns */
+    bool lines;   /* objects of its own making: no head is prepared */
 } glim_reply_style;
 
 enum { GLIM_LP_COLUMNS = 4 };
@@ -87,6 +88,8 @@ void glim_reply_chunk(glim_reply *r, size_t i_choice, glim_buf *out);
 void glim_reply_chunk_end(glim_reply *r, bool last, glim_buf *out);
 /* ,"finish_reason":...  and what goes with it; c NULL: not finished yet. */
 void glim_reply_finish(const glim_reply *r, const glim_choice *c, glim_buf *out);
+/* Keeps id and name of the call that begins; without an id one is made. */
+void glim_reply_call(glim_reply *r, glim_choice *c, const glim_event *ev);
 void glim_reply_stop(glim_reply *r, glim_choice *c, const glim_event *ev);
 /* The end of a stream. */
 glim_err glim_reply_done(glim_reply *r, glim_buf *out);
