@@ -14,9 +14,8 @@
 
 #include <inttypes.h>
 
-static const glim_reply_style style_chat = {.object = "chat", .id_prefix = "", .lines = true};
-static const glim_reply_style style_generate = {
-    .object = "generate", .id_prefix = "", .lines = true};
+/* Objects of their own making; which of the two it is tells the routes apart. */
+static const glim_reply_style style_chat = {.object = NULL}, style_generate = {.object = NULL};
 
 /* ---- parts of an object ---------------------------------------------------------------------- */
 

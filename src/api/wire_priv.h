@@ -13,6 +13,7 @@ enum {
     GLIM_WIRE_STOP_ID_MAX = 64,
     GLIM_WIRE_BIAS_MAX = 1024, /* as many as the engine takes */
     GLIM_WIRE_N_MAX = 128,
+    GLIM_WIRE_PROMPT_MAX = 2048, /* prompts times choices */
     /* Every row of a table looks at every member, so an object of millions would take seconds. */
     GLIM_WIRE_MEMBER_MAX = 1024
 };
@@ -80,10 +81,20 @@ GLIM_MUST_USE glim_err glim_wire_note(glim_arena *a, glim_request *out, const ch
 GLIM_MUST_USE glim_err glim_wire_note_tools(glim_arena *a, const glim_json *tools,
                                             glim_request *out, glim_error *e);
 
+/* Room for n prompts in out, whose n is settled. v: where they stand. */
+GLIM_MUST_USE glim_err glim_wire_prompts(glim_arena *a, const glim_api_path *p, const glim_json *v,
+                                         size_t n, glim_request *out, glim_raw_prompt **prompts,
+                                         glim_error *e);
+/* The failure of a prompt of nothing. */
+GLIM_MUST_USE glim_err glim_wire_no_prompt(const glim_api_path *p, const glim_json *v,
+                                           glim_error *e);
+
 /* Parsers of rows. dst is the member itself. */
 glim_err glim_wire_stop(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 glim_err glim_wire_stop_ids(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 glim_err glim_wire_bias(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
+/* Also llama-server's pairs, and its false, which bans. */
+glim_err glim_wire_bias_pairs(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 glim_err glim_wire_penalty(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 glim_err glim_wire_name(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 /* Values that must be neutral: there is nothing behind the field. */
@@ -102,6 +113,21 @@ glim_err glim_wire_only_no_text(glim_arena *a, const glim_json *v, void *dst, gl
     {                                                                                              \
         .name = (key), .type = GLIM_FIELD_##kind, .offset = offsetof(glim_wire, member),           \
         GLIM_NO_FLAG, .min = (low), .max = (high)                                                  \
+    }
+/* Members of a struct of the dialect's own, whose first member is a glim_wire. */
+#define GLIM_ROW_OF(owner, key, kind, member)                                                      \
+    {                                                                                              \
+        .name = (key), .type = GLIM_FIELD_##kind, .offset = offsetof(owner, member), GLIM_NO_FLAG  \
+    }
+#define GLIM_RANGE_OF(owner, key, kind, member, low, high)                                         \
+    {                                                                                              \
+        .name = (key), .type = GLIM_FIELD_##kind, .offset = offsetof(owner, member), GLIM_NO_FLAG, \
+        .min = (low), .max = (high)                                                                \
+    }
+#define GLIM_SUB_OF(owner, key, member, fn)                                                        \
+    {                                                                                              \
+        .name = (key), .type = GLIM_FIELD_SUB, .offset = offsetof(owner, member), GLIM_NO_FLAG,    \
+        .parse = (fn)                                                                              \
     }
 /* A bool beside a has_ of its own. */
 #define GLIM_FLAG(key, kind, member)                                                               \

@@ -52,7 +52,9 @@ typedef glim_gen gen;
 
 static bool emit(gen *g, const glim_event *ev)
 {
-    if (!g->cancelled && !g->fn(g->user, ev)) g->cancelled = true;
+    glim_event out = *ev;
+    out.usage = &g->usage; /* so far: some streams count in every chunk */
+    if (!g->cancelled && !g->fn(g->user, &out)) g->cancelled = true;
     return !g->cancelled;
 }
 
