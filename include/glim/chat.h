@@ -156,7 +156,7 @@ typedef struct glim_event {
     int64_t n_done, n_total;
     glim_stop_reason reason;
     glim_str stop_text; /* the stop string, or the stop token's text */
-    const glim_usage *usage;
+    const glim_usage *usage; /* so far; of a STOP all of it */
     const struct glim_token_logprobs *logprobs;
     const int32_t *ids; /* STOP: the tokens of the answer, stop tokens included; borrowed as text is */
     size_t n_id;

@@ -154,6 +154,12 @@ typedef struct glim_model_info {
     glim_memory_plan plan;
     float temperature, top_p, min_p; /* the model's own generation settings */
     int32_t top_k;
+    /* What the file says of itself; "" where it says nothing. */
+    const char *format;  /* "gguf", "safetensors" */
+    const char *quant;   /* "Q4_K_M"; without such a name the type that most bytes are of */
+    glim_str license;
+    glim_str template_text; /* the chat template's source */
+    int64_t n_head;      /* 0: unknown */
 } glim_model_info;
 /* True when this build runs models of that architecture: general.architecture of a GGUF, model_type
  * of a config.json. Thread: any. */
@@ -260,6 +266,9 @@ GLIM_API GLIM_MUST_USE glim_err glim_sched_submit(glim_sched *s, const glim_job_
                                                   glim_job **out, glim_error *e);
 /* Ends a job wherever it stands; STOP says CANCEL. Nothing happens to one that is done. Thread: any. */
 GLIM_API void glim_job_cancel(glim_job *j);
+/* Makes every slot forget its tokens, so that no prompt finds any in the cache. Errors: STATE while a
+ * job runs or waits. Thread: any. */
+GLIM_API GLIM_MUST_USE glim_err glim_sched_flush(glim_sched *s, glim_error *e);
 /* A paused job keeps its slot and makes no tokens: whoever reads its events is slow. Thread: any. */
 GLIM_API void glim_job_pause(glim_job *j, bool pause);
 GLIM_API void glim_job_release(glim_job *j); /* NULL is fine. Thread: any */

@@ -10,6 +10,8 @@
  * See:    tests/unit/api/test_logprobs.c */
 #include "api/reply_priv.h"
 
+#include <inttypes.h>
+
 void glim_lp_init(glim_lp_queue *q, size_t max_bytes)
 {
     *q = (glim_lp_queue){0};
@@ -38,34 +40,35 @@ void glim_lp_clear(glim_lp_queue *q)
 
 /* ---- encoding -------------------------------------------------------------------------------- */
 
-/* A logarithm: JSON has no infinity, and clients do arithmetic with it. */
-static void put_number(glim_buf *b, float x)
+void glim_lp_put_number(glim_buf *b, float x)
 {
     glim_jw w;
     glim_jw_init(&w, b);
     glim_jw_f32(&w, x >= -9999.0f ? x : -9999.0f); /* also for a NaN */
 }
 
-/* {"token", "logprob", "bytes"} without the closing brace. */
-static void put_chat_token(glim_buf *b, const glim_logprob *lp)
+/* {"token", "logprob", "bytes"}, behind "id" for llama-server, without the closing brace. */
+static void put_token(glim_buf *b, const glim_logprob *lp, glim_lp_form form)
 {
-    glim_buf_adds(b, "{\"token\":");
+    glim_buf_addc(b, '{');
+    if (form == GLIM_LP_LLAMA) glim_buf_addf(b, "\"id\":%" PRId32 ",", lp->id);
+    glim_buf_adds(b, "\"token\":");
     glim_json_quote(b, lp->bytes);
     glim_buf_adds(b, ",\"logprob\":");
-    put_number(b, lp->logprob);
+    glim_lp_put_number(b, lp->logprob);
     glim_buf_adds(b, ",\"bytes\":[");
     for (size_t i = 0; i < lp->bytes.n; i++)
         glim_buf_addf(b, "%s%u", i ? "," : "", (unsigned)(unsigned char)lp->bytes.p[i]);
     glim_buf_addc(b, ']');
 }
 
-static void put_chat(glim_buf *b, const glim_token_logprobs *lp)
+static void put_object(glim_buf *b, const glim_token_logprobs *lp, glim_lp_form form)
 {
-    put_chat_token(b, &lp->chosen);
+    put_token(b, &lp->chosen, form);
     glim_buf_adds(b, ",\"top_logprobs\":[");
     for (size_t i = 0; i < lp->n_top; i++) {
         if (i) glim_buf_addc(b, ',');
-        put_chat_token(b, &lp->top[i]);
+        put_token(b, &lp->top[i], form);
         glim_buf_addc(b, '}');
     }
     glim_buf_adds(b, "]}");
@@ -94,12 +97,12 @@ static void put_by_text(glim_buf *b, const glim_token_logprobs *lp)
         }
         at[n_at++] = key;
         glim_buf_addc(b, ':');
-        put_number(b, x->logprob);
+        glim_lp_put_number(b, x->logprob);
     }
     glim_buf_addc(b, '}');
 }
 
-void glim_lp_push(glim_lp_queue *q, const glim_event *ev, bool by_text)
+void glim_lp_push(glim_lp_queue *q, const glim_event *ev, glim_lp_form form)
 {
     const glim_token_logprobs *lp = ev->logprobs;
     if (!lp) return;
@@ -109,15 +112,15 @@ void glim_lp_push(glim_lp_queue *q, const glim_event *ev, bool by_text)
         q->covered = covered;
     }
     glim_lp_entry e = {.at = q->data.n, .in_reasoning = ev->in_reasoning};
-    if (by_text) {
+    if (form == GLIM_LP_BY_TEXT) {
         glim_json_quote(&q->data, lp->chosen.bytes);
         e.n_json = q->data.n - e.at;
-        put_number(&q->data, lp->chosen.logprob);
+        glim_lp_put_number(&q->data, lp->chosen.logprob);
         e.n_number = q->data.n - e.at - e.n_json;
         put_by_text(&q->data, lp);
         e.n_top = q->data.n - e.at - e.n_json - e.n_number;
     } else {
-        put_chat(&q->data, lp);
+        put_object(&q->data, lp, form);
         e.n_json = q->data.n - e.at;
     }
     glim_buf_addv(&q->data, lp->chosen.bytes);

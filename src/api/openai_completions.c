@@ -8,9 +8,7 @@
 #include "api/reply_priv.h"
 #include "api/wire_priv.h"
 
-#include <inttypes.h>
-
-enum { PROMPT_MAX = 2048, COMPLETION_TOKENS = 16 };
+enum { COMPLETION_TOKENS = 16 };
 
 /* ---- the request ----------------------------------------------------------------------------- */
 
@@ -26,23 +24,17 @@ static const glim_field fields[] = {
     GLIM_IGNORE("reasoning_effort"),
 };
 
-/* "", or nothing to go on from. */
-static glim_err no_prompt(const glim_api_path *p, const glim_json *v, glim_error *e)
-{
-    return glim_api_fail(p, GLIM_E_INPUT, v, e, "empty: there is nothing to continue");
-}
-
 static glim_err read_one(glim_arena *a, const glim_api_path *p, const glim_json *v,
                          glim_raw_prompt *out, glim_error *e)
 {
     *out = (glim_raw_prompt){.text = {NULL, 0}};
     if (v->type == GLIM_JSON_STRING) {
         out->text = v->text;
-        return v->text.n ? GLIM_OK : no_prompt(p, v, e);
+        return v->text.n ? GLIM_OK : glim_wire_no_prompt(p, v, e);
     }
     if (v->type != GLIM_JSON_ARRAY)
         return glim_api_wrong_type(p, "a string or a list of token ids", v, e);
-    if (v->n_child == 0) return no_prompt(p, v, e);
+    if (v->n_child == 0) return glim_wire_no_prompt(p, v, e);
     return glim_api_ids(a, p, v, &out->ids, &out->n_id, e);
 }
 
@@ -55,26 +47,18 @@ static glim_err read_prompts(glim_arena *a, const glim_json *v, glim_request *ou
                              "missing; send a string, a list of token ids, or a list of either");
     bool many = v->type == GLIM_JSON_ARRAY && v->child && v->child->type != GLIM_JSON_NUMBER;
     size_t n = many ? v->n_child : 1, i = 0;
-    if (n > PROMPT_MAX || n * (size_t)out->n > PROMPT_MAX)
-        return glim_api_fail(p, GLIM_E_INPUT, v, e,
-                             "%zu prompts with n %" PRId64 "; at most %d answers are allowed", n,
-                             out->n, PROMPT_MAX);
-    glim_raw_prompt *prompts = GLIM_ARENA_ARRAY(a, glim_raw_prompt, n);
-    if (!prompts) return glim_api_fail(p, GLIM_E_NOMEM, NULL, e, "no memory for %zu prompts", n);
-    if (!many) {
-        glim_err rc = read_one(a, p, v, &prompts[0], e);
-        if (rc) return rc;
-    }
+    glim_raw_prompt *prompts;
+    glim_err rc = glim_wire_prompts(a, p, v, n, out, &prompts, e);
+    if (!rc && !many) rc = read_one(a, p, v, &prompts[0], e);
+    if (rc) return rc;
     for (const glim_json *x = many ? v->child : NULL; x; x = x->next) {
-        glim_err rc = read_one(a, GLIM_API_ELEMENT(p, i), x, &prompts[i], e);
+        rc = read_one(a, GLIM_API_ELEMENT(p, i), x, &prompts[i], e);
         if (!rc && x->type != v->child->type)
             rc = glim_api_fail(GLIM_API_ELEMENT(p, i), GLIM_E_INPUT, x, e,
                                "strings and lists of token ids do not go together");
         if (rc) return rc;
         i++;
     }
-    out->prompts = prompts;
-    out->n_prompt = n;
     return GLIM_OK;
 }
 
@@ -204,7 +188,7 @@ static glim_err event(glim_reply *r, size_t i_choice, const glim_event *ev, glim
     glim_choice *c = glim_reply_choice(r, i_choice, ev, &rc);
     if (!c) return rc;
     if (ev->kind == GLIM_EV_LOGPROBS) {
-        glim_lp_push(&c->queue, ev, true);
+        glim_lp_push(&c->queue, ev, GLIM_LP_BY_TEXT);
         return glim_reply_err(r, c, out);
     }
     echo(r, c, out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * openai_reply.c - events to chat completions, whole or chunk by chunk; OpenAI's and Zhipu's mounts
- * share it.
+ * openai_reply.c - events to chat completions, whole or chunk by chunk; OpenAI's, Zhipu's and the
+ * FastAPI server's mounts share it.
  * Owns:   the order of a stream (role; thought; answer; calls; reason), where a thought goes, and
  *         that what a stream says joins to what a whole body says.
  * Not here: ids, usage and frames (reply.c), probabilities (logprobs.c).
@@ -18,6 +18,10 @@ const glim_reply_style glim_style_zhipu_chat = {.object = "chat.completion",
                                                 .chunk_object = "chat.completion.chunk",
                                                 .id_prefix = "",
                                                 .zhipu = true};
+const glim_reply_style glim_style_legacy_chat = {.object = "chat.completion",
+                                                 .chunk_object = "chat.completion.chunk",
+                                                 .id_prefix = "chatcmpl-",
+                                                 .legacy = true};
 
 /* ---- probabilities --------------------------------------------------------------------------- */
 
@@ -41,7 +45,7 @@ static void take_logprobs(glim_reply *r, glim_choice *c, glim_str text, bool tho
 static void put_logprobs(glim_reply *r, glim_choice *c, bool any, glim_buf *out)
 {
     if (!r->rq->logprobs || !any) {
-        if (!r->style->zhipu) glim_buf_adds(out, ",\"logprobs\":null");
+        if (!r->style->zhipu && !glim_reply_is_lean(r)) glim_buf_adds(out, ",\"logprobs\":null");
         return;
     }
     glim_buf_adds(out, ",\"logprobs\":{\"content\":[");
@@ -64,11 +68,14 @@ static size_t index_of(const glim_reply *r, const glim_choice *c)
     return (size_t)(c - r->choices);
 }
 
-/* Up to the delta's first member. */
-static void begin_delta(glim_reply *r, const glim_choice *c, glim_buf *out)
+/* Up to the delta's first member. The FastAPI server's readers take content and function_call out of
+ * every delta without looking. */
+static void begin_delta(glim_reply *r, const glim_choice *c, bool content, glim_buf *out)
 {
     glim_reply_chunk(r, index_of(r, c), out);
     glim_buf_adds(out, ",\"delta\":{");
+    if (r->style->legacy) glim_buf_adds(out, "\"function_call\":null,");
+    if (r->style->legacy && !content) glim_buf_adds(out, "\"content\":\"\",");
 }
 
 static void end_delta(glim_reply *r, glim_choice *c, bool logprobs, glim_buf *out)
@@ -83,14 +90,14 @@ static void send_role(glim_reply *r, glim_choice *c, glim_buf *out)
 {
     if (c->begun) return;
     c->begun = true;
-    begin_delta(r, c, out);
+    begin_delta(r, c, true, out);
     glim_buf_adds(out, "\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":null");
     end_delta(r, c, false, out);
 }
 
 static void send_text(glim_reply *r, glim_choice *c, glim_str text, bool reasoning, glim_buf *out)
 {
-    begin_delta(r, c, out);
+    begin_delta(r, c, !reasoning, out);
     glim_buf_adds(out, reasoning ? "\"reasoning_content\":" : "\"content\":");
     glim_json_quote(out, text);
     /* The key is always there: clients ask for the attribute without looking. */
@@ -112,7 +119,7 @@ static void put_call(glim_choice *c, size_t i_call, glim_str arguments, glim_buf
 
 static void send_call(glim_reply *r, glim_choice *c, glim_str arguments, glim_buf *out)
 {
-    begin_delta(r, c, out);
+    begin_delta(r, c, false, out);
     glim_buf_adds(out, "\"reasoning_content\":null,\"tool_calls\":[");
     put_call(c, c->n_call++, arguments, out);
     glim_buf_addc(out, ']');
@@ -121,7 +128,7 @@ static void send_call(glim_reply *r, glim_choice *c, glim_str arguments, glim_bu
 
 static void send_arguments(glim_reply *r, glim_choice *c, glim_str piece, glim_buf *out)
 {
-    begin_delta(r, c, out);
+    begin_delta(r, c, false, out);
     glim_buf_addf(out,
                   "\"reasoning_content\":null,\"tool_calls\":[{\"index\":%zu,\"function\":"
                   "{\"arguments\":",
@@ -198,15 +205,7 @@ static void on_call_begin(glim_reply *r, glim_choice *c, const glim_event *ev, g
     end_thought(r, c, out);
     glim_buf_cut(&c->args, 0);
     glim_buf_cut(&c->keys, 0);
-    glim_buf_cut(&c->call_id, 0);
-    glim_buf_cut(&c->call_name, 0);
-    glim_buf_addv(&c->call_name, ev->name);
-    if (ev->id.n)
-        glim_buf_addv(&c->call_id, ev->id);
-    else /* two calls of one reply must not share an id, and a result must find its call */
-        glim_buf_addf(&c->call_id, "call_%.16s%04zx%04zx",
-                      r->info->id.n >= 16 ? r->info->id.p : "0", index_of(r, c) & 0xffff,
-                      ev->i_call & 0xffff);
+    glim_reply_call(r, c, ev);
     c->call_open = announces(r);
     if (c->call_open) send_call(r, c, GLIM_STR(""), out);
 }
@@ -287,7 +286,7 @@ static void on_stop(glim_reply *r, glim_choice *c, const glim_event *ev, glim_bu
     glim_lp_clear(&c->queue);
     glim_reply_stop(r, c, ev);
     if (!r->rq->stream) return;
-    begin_delta(r, c, out);
+    begin_delta(r, c, r->style->zhipu, out);
     glim_buf_adds(out, r->style->zhipu ? "\"content\":\"\",\"reasoning_content\":null}"
                                        : "\"reasoning_content\":null}");
     put_logprobs(r, c, false, out);
@@ -302,7 +301,7 @@ glim_err glim_chat_reply_event(glim_reply *r, size_t i_choice, const glim_event 
     glim_choice *c = glim_reply_choice(r, i_choice, ev, &rc);
     if (!c) return rc;
     if (ev->kind == GLIM_EV_LOGPROBS) {
-        glim_lp_push(&c->queue, ev, false);
+        glim_lp_push(&c->queue, ev, GLIM_LP_CHAT);
         return glim_reply_err(r, c, out);
     }
     if (r->rq->stream) {

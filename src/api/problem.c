@@ -290,3 +290,8 @@ glim_err glim_api_stream_problem_zhipu(const glim_problem *p, glim_str request_i
 {
     return put_event(glim_problem_zhipu, p, request_id, out);
 }
+
+glim_err glim_api_stream_problem_llama(const glim_problem *p, glim_str request_id, glim_buf *out)
+{
+    return put_event(glim_problem_llama, p, request_id, out);
+}

@@ -18,7 +18,8 @@
 #define CHOICE_BUFS(c)                                                                             \
     {                                                                                              \
         &(c)->content, &(c)->reasoning, &(c)->calls, &(c)->call_id, &(c)->call_name, &(c)->args,   \
-            &(c)->keys, &(c)->stop_text, &(c)->lp[0], &(c)->lp[1], &(c)->lp[2], &(c)->lp[3]        \
+            &(c)->keys, &(c)->stop_text, &(c)->ids, &(c)->lp[0], &(c)->lp[1], &(c)->lp[2],         \
+            &(c)->lp[3]                                                                            \
     }
 
 static void init_choice(glim_choice *c)
@@ -42,6 +43,7 @@ static void make_head(glim_reply *r)
     const glim_reply_info *info = r->info;
     const glim_reply_style *s = r->style;
     glim_jw w;
+    if (!s->object) return;
     glim_jw_init(&w, &r->head);
     glim_jw_object(&w);
     glim_jw_key(&w, "id");
@@ -59,7 +61,7 @@ static void make_head(glim_reply *r)
     glim_jw_i64(&w, info->created_s);
     glim_jw_key(&w, "model");
     glim_jw_str(&w, info->model);
-    if (!s->zhipu) {
+    if (!s->zhipu && !glim_reply_is_lean(r)) {
         glim_jw_key(&w, "system_fingerprint");
         if (info->fingerprint.n)
             glim_jw_str(&w, info->fingerprint);
@@ -177,6 +179,19 @@ const char *glim_finish_name(glim_stop_reason reason, bool called, bool zhipu)
     return called && reason != GLIM_STOP_CANCEL ? "tool_calls" : "stop";
 }
 
+void glim_reply_call(glim_reply *r, glim_choice *c, const glim_event *ev)
+{
+    glim_buf_cut(&c->call_id, 0);
+    glim_buf_cut(&c->call_name, 0);
+    glim_buf_addv(&c->call_name, ev->name);
+    if (ev->id.n)
+        glim_buf_addv(&c->call_id, ev->id);
+    else /* two calls of one reply must not share an id, and a result must find its call */
+        glim_buf_addf(&c->call_id, "call_%.16s%04zx%04zx",
+                      r->info->id.n >= 16 ? r->info->id.p : "0", (size_t)(c - r->choices) & 0xffff,
+                      ev->i_call & 0xffff);
+}
+
 void glim_reply_stop(glim_reply *r, glim_choice *c, const glim_event *ev)
 {
     c->stopped = true;
@@ -194,7 +209,7 @@ void glim_reply_finish(const glim_reply *r, const glim_choice *c, glim_buf *out)
     bool called = c->n_whole > 0 && !c->broken;
     const char *name = glim_finish_name(c->reason, called, r->style->zhipu);
     glim_buf_addf(out, ",\"finish_reason\":\"%s\"", name);
-    if (!r->style->zhipu) {
+    if (!r->style->zhipu && !glim_reply_is_lean(r)) {
         bool matched = c->reason == GLIM_STOP_STRING || (c->reason == GLIM_STOP_END && !called);
         glim_buf_adds(out, ",\"matched_stop\":");
         if (matched && c->stop_text.n)
@@ -203,6 +218,46 @@ void glim_reply_finish(const glim_reply *r, const glim_choice *c, glim_buf *out)
             glim_buf_adds(out, "null");
     }
     if (c->reason == GLIM_STOP_LOOP) glim_buf_adds(out, ",\"stop_reason\":\"loop\"");
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+void glim_reply_take_ids(const glim_reply *r, glim_choice *c, const glim_event *ev)
+{
+    const int32_t *ids = ev->ids;
+    size_t n = ev->n_id;
+    if (!r->rq->want_ids) return;
+    if (ev->kind == GLIM_EV_LOGPROBS && ev->logprobs) {
+        c->n_token++;
+        if (r->rq->stream) glim_buf_add(&c->ids, &ev->logprobs->chosen.id, sizeof *ids);
+    } else if (ev->kind == GLIM_EV_STOP && ids) {
+        size_t n_out = r->rq->stream ? GLIM_MIN(c->n_token, n) : 0;
+        glim_buf_add(&c->ids, ids + n_out, (n - n_out) * sizeof *ids);
+    }
+}
+
+void glim_reply_put_ids(glim_choice *c, glim_jw *w)
+{
+    glim_jw_array(w);
+    for (size_t i = 0; i < c->ids.n / sizeof(int32_t); i++) {
+        int32_t id;
+        memcpy(&id, c->ids.p + i * sizeof id, sizeof id);
+        glim_jw_i64(w, id);
+    }
+    glim_jw_array_end(w);
+    glim_buf_cut(&c->ids, 0);
+}
+
+int64_t glim_reply_n_completion(const glim_choice *c)
+{
+    return c->has_usage ? c->usage.n_completion : (int64_t)c->n_token;
+}
+
+int64_t glim_reply_n_prompt(const glim_reply *r, size_t i_choice)
+{
+    const glim_choice *c = &r->choices[i_choice];
+    if (c->has_usage) return c->usage.n_prompt;
+    return r->info->prompt_ids ? (int64_t)r->info->prompt_ids[i_choice / (size_t)r->rq->n].n : 0;
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */

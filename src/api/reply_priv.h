@@ -21,25 +21,32 @@ typedef struct glim_lp_queue {
 void glim_lp_init(glim_lp_queue *q, size_t max_bytes);
 void glim_lp_deinit(glim_lp_queue *q);
 void glim_lp_clear(glim_lp_queue *q); /* what is pending made no text */
-/* Copies a LOGPROBS event. by_text: as /v1/completions has it, else the object of chat. Errors stay
- * in the buffers. */
-void glim_lp_push(glim_lp_queue *q, const glim_event *ev, bool by_text);
+typedef enum glim_lp_form {
+    GLIM_LP_CHAT,    /* an object */
+    GLIM_LP_BY_TEXT, /* as /v1/completions has it */
+    GLIM_LP_LLAMA    /* the object of chat with the tokens' ids */
+} glim_lp_form;
+/* Copies a LOGPROBS event. Errors stay in the buffers. */
+void glim_lp_push(glim_lp_queue *q, const glim_event *ev, glim_lp_form form);
+/* A logarithm: JSON has no infinity, and clients do arithmetic with it. */
+void glim_lp_put_number(glim_buf *b, float x);
 /* The next entry whose text is in *text, which moves behind it; *begin: where it began. Entries
  * that made no text are passed over. NULL: no more. Borrowed until the next push. */
 const glim_lp_entry *glim_lp_take(glim_lp_queue *q, bool in_reasoning, glim_str *text,
                                   const char **begin);
 glim_str glim_lp_json(const glim_lp_queue *q,
-                      const glim_lp_entry *e); /* the object; by_text: the token */
-glim_str glim_lp_number(const glim_lp_queue *q, const glim_lp_entry *e); /* by_text only */
-glim_str glim_lp_top(const glim_lp_queue *q, const glim_lp_entry *e);    /* by_text only */
+                      const glim_lp_entry *e); /* the object; BY_TEXT: the token */
+glim_str glim_lp_number(const glim_lp_queue *q, const glim_lp_entry *e); /* BY_TEXT only */
+glim_str glim_lp_top(const glim_lp_queue *q, const glim_lp_entry *e);    /* BY_TEXT only */
 
 /* ---- reply.c --------------------------------------------------------------------------------- */
 
 /* What one dialect does differently. */
 typedef struct glim_reply_style {
-    const char *object, *chunk_object, *id_prefix;
+    const char *object, *chunk_object, *id_prefix; /* object NULL: a frame of the dialect's own */
     bool zhipu;   /* no id prefix, request_id, usage on the last finish chunk, own reasons */
     bool by_text; /* probabilities in columns */
+    bool legacy;  /* the FastAPI server's chunks: no more members than it had */
 } glim_reply_style;
 
 enum { GLIM_LP_COLUMNS = 4 };
@@ -48,6 +55,7 @@ typedef struct glim_choice {
     bool tag_open;  /* inline reasoning: <think> is out, </think> is not */
     bool call_open; /* the call at hand is announced in the stream */
     bool has_usage;
+    bool has_new_line; /* somewhere in the text so far */
     glim_stop_reason reason;
     glim_usage usage;
     size_t n_call;  /* in the reply so far, incomplete ones of a stream included */
@@ -60,6 +68,8 @@ typedef struct glim_choice {
     glim_buf args; /* arguments of the call at hand, as far as they are out */
     glim_buf keys; /* size_t pairs: the quoted keys in args */
     glim_buf stop_text;
+    glim_buf ids;                 /* int32_t: tokens of the answer that are not out yet */
+    size_t n_token;               /* tokens announced so far */
     glim_buf lp[GLIM_LP_COLUMNS]; /* chat: content, reasoning; completions: its four columns */
     glim_lp_queue queue;
 } glim_choice;
@@ -87,6 +97,8 @@ void glim_reply_chunk(glim_reply *r, size_t i_choice, glim_buf *out);
 void glim_reply_chunk_end(glim_reply *r, bool last, glim_buf *out);
 /* ,"finish_reason":...  and what goes with it; c NULL: not finished yet. */
 void glim_reply_finish(const glim_reply *r, const glim_choice *c, glim_buf *out);
+/* Keeps id and name of the call that begins; without an id one is made. */
+void glim_reply_call(glim_reply *r, glim_choice *c, const glim_event *ev);
 void glim_reply_stop(glim_reply *r, glim_choice *c, const glim_event *ev);
 /* The end of a stream. */
 glim_err glim_reply_done(glim_reply *r, glim_buf *out);
@@ -97,13 +109,28 @@ void glim_reply_body_end(glim_reply *r, glim_buf *out);
 glim_err glim_reply_err(const glim_reply *r, const glim_choice *c, const glim_buf *out);
 
 /* Chat replies of one style (openai_reply.c). */
-extern const glim_reply_style glim_style_openai_chat, glim_style_zhipu_chat;
+extern const glim_reply_style glim_style_openai_chat, glim_style_zhipu_chat, glim_style_legacy_chat;
 glim_err glim_chat_reply_event(glim_reply *r, size_t i_choice, const glim_event *ev, glim_buf *out);
 glim_err glim_chat_reply_end(glim_reply *r, glim_buf *out);
+/* Members that only OpenAI's relatives know stay out of a chunk. */
+static inline bool glim_reply_is_lean(const glim_reply *r)
+{
+    return r->style->legacy && r->rq->stream;
+}
+
+/* Tokens of answers (reply.c). LOGPROBS and STOP events bring them; ids that a stream has sent are
+ * not kept twice. */
+void glim_reply_take_ids(const glim_reply *r, glim_choice *c, const glim_event *ev);
+/* A list of them; what is out is forgotten. */
+void glim_reply_put_ids(glim_choice *c, glim_jw *w);
+/* Tokens of the answer and of choice i's prompt, as far as they are known. */
+int64_t glim_reply_n_completion(const glim_choice *c);
+int64_t glim_reply_n_prompt(const glim_reply *r, size_t i_choice);
 
 /* Streams' errors (problem.c). */
 glim_err glim_api_stream_problem_openai(const glim_problem *p, glim_str request_id, glim_buf *out);
 glim_err glim_api_stream_problem_zhipu(const glim_problem *p, glim_str request_id, glim_buf *out);
+glim_err glim_api_stream_problem_llama(const glim_problem *p, glim_str request_id, glim_buf *out);
 
 #define GLIM_SSE_TYPE "text/event-stream; charset=utf-8"
 

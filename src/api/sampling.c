@@ -8,6 +8,7 @@
  * See:    wire_priv.h, tests/unit/api/test_openai_chat.c */
 #include "api/wire_priv.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 /* ---- values that must be neutral ------------------------------------------------------------- */
@@ -96,13 +97,52 @@ glim_err glim_wire_stop_ids(glim_arena *a, const glim_json *v, void *dst, glim_e
     return glim_api_ids(a, p, v, &out->v, &out->n, e);
 }
 
-/* {"token id": bias}: OpenAI's form and the only one. */
-glim_err glim_wire_bias(glim_arena *a, const glim_json *v, void *dst, glim_error *e)
+/* One value; bans: false is one. */
+static glim_err read_bias(int64_t id, const glim_json *v, bool bans, glim_logit_bias *out,
+                          glim_error *e)
 {
     const glim_api_path *p = GLIM_API_KEY(NULL, "logit_bias");
-    glim_wire_biases *out = dst;
+    double bias = -100;
+    bool banned = bans && v->type == GLIM_JSON_FALSE;
+    if (!banned && v->type != GLIM_JSON_NUMBER)
+        return glim_api_fail(p, GLIM_E_INPUT, v, e, "token %lld: expected a number%s, found %s",
+                             (long long)id, bans ? " or false" : "", glim_json_type_name(v->type));
+    if (!banned && (!glim_json_f64(v, &bias) || bias < -100 || bias > 100))
+        return glim_api_fail(p, GLIM_E_INPUT, v, e, "token %lld: a bias lies between -100 and 100",
+                             (long long)id);
+    *out = (glim_logit_bias){(int32_t)id, (float)bias};
+    return GLIM_OK;
+}
+
+/* [id, bias]. What a text stands for only a vocabulary knows. */
+static glim_err read_bias_pair(const glim_api_path *p, const glim_json *v, glim_logit_bias *out,
+                               glim_error *e)
+{
+    int64_t id;
+    if (v->type != GLIM_JSON_ARRAY || v->n_child != 2)
+        return glim_api_fail(p, GLIM_E_INPUT, v, e, "expected a pair [token id, bias]");
+    if (v->child->type == GLIM_JSON_STRING)
+        return glim_api_fail(p, GLIM_E_UNSUPPORTED, v, e,
+                             "text is not supported here; send token ids, which /tokenize gives");
+    if (!glim_json_i64(v->child, &id) || id < 0 || id > INT32_MAX)
+        return glim_api_fail(p, GLIM_E_INPUT, v, e, "the first of the pair is no token id");
+    return read_bias(id, v->child->next, true, out, e);
+}
+
+static glim_err read_bias_member(const glim_json *v, bool bans, glim_logit_bias *out, glim_error *e)
+{
+    int64_t id;
+    if (!glim_parse_i64(v->key, &id) || id < 0 || id > INT32_MAX)
+        return glim_api_fail(GLIM_API_KEY(NULL, "logit_bias"), GLIM_E_INPUT, v, e,
+                             "the key %s is no token id", GLIM_QUOTE(v->key));
+    return read_bias(id, v, bans, out, e);
+}
+
+static glim_err read_biases(glim_arena *a, const glim_json *v, bool pairs, glim_wire_biases *out,
+                            glim_error *e)
+{
+    const glim_api_path *p = GLIM_API_KEY(NULL, "logit_bias");
     *out = (glim_wire_biases){NULL, 0};
-    if (v->type != GLIM_JSON_OBJECT) return glim_api_wrong_type(p, "an object", v, e);
     if (v->n_child > GLIM_WIRE_BIAS_MAX)
         return glim_api_fail(p, GLIM_E_INPUT, v, e, "%u entries; at most %d are allowed",
                              (unsigned)v->n_child, GLIM_WIRE_BIAS_MAX);
@@ -112,21 +152,30 @@ glim_err glim_wire_bias(glim_arena *a, const glim_json *v, void *dst, glim_error
     size_t n = 0;
     GLIM_JSON_EACH(x, v)
     {
-        int64_t id;
-        double bias;
-        if (!glim_parse_i64(x->key, &id) || id < 0 || id > INT32_MAX)
-            return glim_api_fail(p, GLIM_E_INPUT, x, e, "the key %s is no token id",
-                                 GLIM_QUOTE(x->key));
-        if (x->type != GLIM_JSON_NUMBER)
-            return glim_api_fail(p, GLIM_E_INPUT, x, e, "token %lld: expected a number, found %s",
-                                 (long long)id, glim_json_type_name(x->type));
-        if (!glim_json_f64(x, &bias) || bias < -100 || bias > 100)
-            return glim_api_fail(p, GLIM_E_INPUT, x, e,
-                                 "token %lld: a bias lies between -100 and 100", (long long)id);
-        list[n++] = (glim_logit_bias){(int32_t)id, (float)bias};
+        glim_err rc = v->type == GLIM_JSON_ARRAY
+                          ? read_bias_pair(GLIM_API_ELEMENT(p, n), x, &list[n], e)
+                          : read_bias_member(x, pairs, &list[n], e);
+        if (rc) return rc;
+        n++;
     }
     *out = (glim_wire_biases){list, n};
     return GLIM_OK;
+}
+
+/* {"token id": bias}: OpenAI's form and the only one. */
+glim_err glim_wire_bias(glim_arena *a, const glim_json *v, void *dst, glim_error *e)
+{
+    const glim_api_path *p = GLIM_API_KEY(NULL, "logit_bias");
+    if (v->type != GLIM_JSON_OBJECT) return glim_api_wrong_type(p, "an object", v, e);
+    return read_biases(a, v, false, dst, e);
+}
+
+glim_err glim_wire_bias_pairs(glim_arena *a, const glim_json *v, void *dst, glim_error *e)
+{
+    const glim_api_path *p = GLIM_API_KEY(NULL, "logit_bias");
+    if (v->type != GLIM_JSON_OBJECT && v->type != GLIM_JSON_ARRAY)
+        return glim_api_wrong_type(p, "a list of pairs or an object", v, e);
+    return read_biases(a, v, true, dst, e);
 }
 
 glim_err glim_wire_penalty(glim_arena *a, const glim_json *v, void *dst, glim_error *e)
@@ -200,19 +249,18 @@ glim_err glim_wire_note(glim_arena *a, glim_request *out, const char *name, glim
     return GLIM_OK;
 }
 
-static glim_err read_fields(glim_arena *a, const glim_json *obj, const glim_field *fields,
-                            size_t n_field, glim_wire *w, glim_request *out, glim_error *e)
+glim_err glim_wire_read_object(glim_arena *a, const glim_json *obj, const glim_field *fields,
+                               size_t n_field, void *dst, glim_request *out, glim_error *e)
 {
     size_t n_unknown = 0;
     if (obj->n_child > GLIM_WIRE_MEMBER_MAX)
         return glim_api_fail(NULL, GLIM_E_INPUT, obj, e, "%u members; at most %d are allowed",
                              (unsigned)obj->n_child, GLIM_WIRE_MEMBER_MAX);
-    glim_err rc = glim_fields_read(a, obj, fields, n_field, w, &n_unknown, e);
+    glim_err rc = glim_fields_read(a, obj, fields, n_field, dst, &n_unknown, e);
     out->n_unknown += n_unknown;
     for (size_t i = 0; i < n_field && !rc; i++) {
-        bool ignored =
-            fields[i].type == GLIM_FIELD_JSON && fields[i].offset == offsetof(glim_wire, ignored);
-        if (ignored && glim_api_given(obj, fields[i].name))
+        bool noted = fields[i].offset == offsetof(glim_wire, noted);
+        if (noted && glim_api_given(obj, fields[i].name))
             rc = glim_wire_note(a, out, fields[i].name, e);
     }
     return rc;
@@ -228,13 +276,35 @@ glim_err glim_wire_read(glim_arena *a, const glim_json *root, const glim_field *
     if (extra) {
         if (extra->type != GLIM_JSON_OBJECT)
             return glim_api_wrong_type(GLIM_API_KEY(NULL, "extra_body"), "an object", extra, e);
-        glim_err rc = read_fields(a, extra, fields, n_field, w, out, e);
+        glim_err rc = glim_wire_read_object(a, extra, fields, n_field, w, out, e);
         if (rc) {
             glim_error_prefix(e, "extra_body");
             return rc;
         }
     }
-    return read_fields(a, root, fields, n_field, w, out, e);
+    return glim_wire_read_object(a, root, fields, n_field, w, out, e);
+}
+
+/* ---- prompts --------------------------------------------------------------------------------- */
+
+glim_err glim_wire_no_prompt(const glim_api_path *p, const glim_json *v, glim_error *e)
+{
+    return glim_api_fail(p, GLIM_E_INPUT, v, e, "empty: there is nothing to continue");
+}
+
+glim_err glim_wire_prompts(glim_arena *a, const glim_api_path *p, const glim_json *v, size_t n,
+                           glim_request *out, glim_raw_prompt **prompts, glim_error *e)
+{
+    if (n > GLIM_WIRE_PROMPT_MAX || n * (size_t)out->n > GLIM_WIRE_PROMPT_MAX)
+        return glim_api_fail(p, GLIM_E_INPUT, v, e,
+                             "%zu prompts with n %" PRId64 "; at most %d answers are allowed", n,
+                             out->n, GLIM_WIRE_PROMPT_MAX);
+    *prompts = GLIM_ARENA_ARRAY(a, glim_raw_prompt, n);
+    if (!*prompts) return glim_api_fail(p, GLIM_E_NOMEM, NULL, e, "no memory for %zu prompts", n);
+    memset(*prompts, 0, n * sizeof **prompts);
+    out->prompts = *prompts;
+    out->n_prompt = n;
+    return GLIM_OK;
 }
 
 /* ---- what the fields mean together ----------------------------------------------------------- */

@@ -13,6 +13,7 @@ enum {
     GLIM_WIRE_STOP_ID_MAX = 64,
     GLIM_WIRE_BIAS_MAX = 1024, /* as many as the engine takes */
     GLIM_WIRE_N_MAX = 128,
+    GLIM_WIRE_PROMPT_MAX = 2048, /* prompts times choices */
     /* Every row of a table looks at every member, so an object of millions would take seconds. */
     GLIM_WIRE_MEMBER_MAX = 1024
 };
@@ -37,6 +38,7 @@ typedef struct glim_wire {
     const glim_json *thinking, *kwargs, *reasoning, *effort;                     /* chat */
     const glim_json *prompt;                                                     /* raw */
     const glim_json *stream_options, *meta, *ignored;
+    const glim_json *noted; /* rows with this member have no effect and become notes */
     bool has_enable_thinking, enable_thinking;
     bool has_generation_prompt, generation_prompt;
     bool has_sample, sample;
@@ -64,17 +66,35 @@ void glim_wire_init(glim_wire *w);
 GLIM_MUST_USE glim_err glim_wire_read(glim_arena *a, const glim_json *root,
                                       const glim_field *fields, size_t n_field, glim_wire *w,
                                       glim_request *out, glim_error *e);
+/* One object by the table, without extra_body. dst begins with a glim_wire. */
+GLIM_MUST_USE glim_err glim_wire_read_object(glim_arena *a, const glim_json *obj,
+                                             const glim_field *fields, size_t n_field, void *dst,
+                                             glim_request *out, glim_error *e);
 /* Sampling, stopping, streaming and names from w into out. */
 GLIM_MUST_USE glim_err glim_wire_fill(glim_arena *a, const glim_wire *w, glim_request *out,
                                       glim_error *e);
 /* Adds one note, borrowed for as long as out lives: a literal, or memory of the arena. */
 GLIM_MUST_USE glim_err glim_wire_note(glim_arena *a, glim_request *out, const char *name,
                                       glim_error *e);
+/* Notes about tools: what was left out, and promises about arguments that nothing keeps yet.
+ * (openai_chat.c) */
+GLIM_MUST_USE glim_err glim_wire_note_tools(glim_arena *a, const glim_json *tools,
+                                            glim_request *out, glim_error *e);
+
+/* Room for n prompts in out, whose n is settled. v: where they stand. */
+GLIM_MUST_USE glim_err glim_wire_prompts(glim_arena *a, const glim_api_path *p, const glim_json *v,
+                                         size_t n, glim_request *out, glim_raw_prompt **prompts,
+                                         glim_error *e);
+/* The failure of a prompt of nothing. */
+GLIM_MUST_USE glim_err glim_wire_no_prompt(const glim_api_path *p, const glim_json *v,
+                                           glim_error *e);
 
 /* Parsers of rows. dst is the member itself. */
 glim_err glim_wire_stop(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 glim_err glim_wire_stop_ids(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 glim_err glim_wire_bias(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
+/* Also llama-server's pairs, and its false, which bans. */
+glim_err glim_wire_bias_pairs(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 glim_err glim_wire_penalty(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 glim_err glim_wire_name(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
 /* Values that must be neutral: there is nothing behind the field. */
@@ -94,6 +114,21 @@ glim_err glim_wire_only_no_text(glim_arena *a, const glim_json *v, void *dst, gl
         .name = (key), .type = GLIM_FIELD_##kind, .offset = offsetof(glim_wire, member),           \
         GLIM_NO_FLAG, .min = (low), .max = (high)                                                  \
     }
+/* Members of a struct of the dialect's own, whose first member is a glim_wire. */
+#define GLIM_ROW_OF(owner, key, kind, member)                                                      \
+    {                                                                                              \
+        .name = (key), .type = GLIM_FIELD_##kind, .offset = offsetof(owner, member), GLIM_NO_FLAG  \
+    }
+#define GLIM_RANGE_OF(owner, key, kind, member, low, high)                                         \
+    {                                                                                              \
+        .name = (key), .type = GLIM_FIELD_##kind, .offset = offsetof(owner, member), GLIM_NO_FLAG, \
+        .min = (low), .max = (high)                                                                \
+    }
+#define GLIM_SUB_OF(owner, key, member, fn)                                                        \
+    {                                                                                              \
+        .name = (key), .type = GLIM_FIELD_SUB, .offset = offsetof(owner, member), GLIM_NO_FLAG,    \
+        .parse = (fn)                                                                              \
+    }
 /* A bool beside a has_ of its own. */
 #define GLIM_FLAG(key, kind, member)                                                               \
     {                                                                                              \
@@ -106,7 +141,7 @@ glim_err glim_wire_only_no_text(glim_arena *a, const glim_json *v, void *dst, gl
         GLIM_NO_FLAG, .parse = (fn)                                                                \
     }
 #define GLIM_ONLY(key, what) GLIM_SUB(key, ignored, glim_wire_only_##what)
-#define GLIM_IGNORE(key) GLIM_ROW(key, JSON, ignored)
+#define GLIM_IGNORE(key) GLIM_ROW(key, JSON, noted)
 #define GLIM_REFUSE(key)                                                                           \
     {                                                                                              \
         .name = (key), GLIM_NO_FLAG, .unsupported = "leave the field out"                          \

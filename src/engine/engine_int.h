@@ -68,6 +68,8 @@ struct glim_model {
     glim_model_info info;
     char *name;
 };
+/* describe.c: the file's own words into info; they live as long as the file. */
+void glim_describe(const glim_modelfile *f, glim_model_info *i);
 #define GLIM_HEAD_ROWS 16 /* rows whose logits are made at once */
 
 /* ---- session.c ------------------------------------------------------------------------------- */

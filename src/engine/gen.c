@@ -52,7 +52,9 @@ typedef glim_gen gen;
 
 static bool emit(gen *g, const glim_event *ev)
 {
-    if (!g->cancelled && !g->fn(g->user, ev)) g->cancelled = true;
+    glim_event out = *ev;
+    out.usage = &g->usage; /* so far: some streams count in every chunk */
+    if (!g->cancelled && !g->fn(g->user, &out)) g->cancelled = true;
     return !g->cancelled;
 }
 
@@ -462,10 +464,17 @@ glim_err glim_gen_finish(glim_gen *g, glim_stop_reason why, glim_error *e)
         why = GLIM_STOP_CANCEL;
         rc = GLIM_OK;
     }
+    /* The token that ended the answer is nowhere yet: it is never computed. */
+    const size_t n_answer = (size_t)g->usage.n_completion, n_prompt = (size_t)g->usage.n_prompt;
+    if (!rc && n_answer && g->ids.n < n_prompt + n_answer && (rc = glim_ids_add(&g->ids, g->next)))
+        rc = glim_fail(e, rc, "answer");
     if (rc) return rc;
-    const glim_event ev = {
-        .kind = GLIM_EV_STOP, .reason = why, .usage = &g->usage, .stop_text = g->stop_text,
-        .ids = g->ids.p + g->usage.n_prompt, .n_id = g->ids.n - (size_t)g->usage.n_prompt};
+    const glim_event ev = {.kind = GLIM_EV_STOP,
+                           .reason = why,
+                           .usage = &g->usage,
+                           .stop_text = g->stop_text,
+                           .ids = g->ids.p + n_prompt,
+                           .n_id = g->ids.n - n_prompt};
     (void)g->fn(g->user, &ev); /* also to a callback that cancelled: it learns what was counted */
     return GLIM_OK;
 }

@@ -250,6 +250,7 @@ static void fill_info(glim_model *m, const glim_modelfile *f, glim_cpu_level lev
     i->top_p = m->gen.top_p;
     i->top_k = m->gen.top_k;
     i->min_p = m->gen.min_p;
+    glim_describe(f, i);
     for (size_t t = 0; t < glim_modelfile_n_tensor(f); t++) {
         const glim_tensor *x = glim_modelfile_tensor(f, t);
         i->n_param += (uint64_t)(x->ne[0] * x->ne[1] * x->ne[2] * x->ne[3]);

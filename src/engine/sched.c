@@ -55,7 +55,7 @@ struct glim_sched {
     int64_t n_waiting, n_waiting_token;
     int n_running;
     uint64_t n_submitted, n_park;
-    bool stop, idle;
+    bool stop, idle, flush;
     double prefill_rate, decode_rate, mean_completion; /* moving means */
 };
 
@@ -272,6 +272,30 @@ static bool forget_one(glim_sched *s)
     return true;
 }
 
+/* Before any job that came after the flush was asked for: nothing runs then. */
+static void forget_all(glim_sched *s)
+{
+    for (int i = 0; i < s->n_slot; i++) {
+        glim_session_truncate(s->slots[i].session, 0);
+        pthread_mutex_lock(&s->lock);
+        note_slot(&s->slots[i]);
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
+glim_err glim_sched_flush(glim_sched *s, glim_error *e)
+{
+    pthread_mutex_lock(&s->lock);
+    bool busy = s->first || s->n_running > 0;
+    s->flush = s->flush || !busy;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    return busy ? glim_fail(e, GLIM_E_STATE,
+                            "the cache is in use: a request is running or waiting; try again when "
+                            "none is")
+                : GLIM_OK;
+}
+
 /* Back to the head of the queue, without its pages. */
 static void park(glim_sched *s, glim_job *j)
 {
@@ -416,7 +440,7 @@ static void arrange(glim_sched *s)
 /* Something a turn could be given to, or a job to move. Under the lock. */
 static bool has_work(const glim_sched *s)
 {
-    if (s->first && s->n_running < s->n_slot) return true;
+    if (s->flush || (s->first && s->n_running < s->n_slot)) return true;
     for (const glim_job *j = s->first; j; j = j->next)
         if (j->cancel) return true;
     for (int i = 0; i < s->n_slot; i++) {
@@ -436,10 +460,12 @@ static void *work(void *arg)
             pthread_cond_wait(&s->wake, &s->lock);
         s->idle = false;
         atomic_store(&s->m->beat_ns, glim_now_ns());
-        bool stop = s->stop;
+        bool stop = s->stop, flush = s->flush;
+        s->flush = false;
         for (int i = 0; stop && i < s->n_slot; i++)
             if (s->slots[i].job) s->slots[i].job->cancel = true;
         pthread_mutex_unlock(&s->lock);
+        if (flush) forget_all(s);
         arrange(s);
         for (int i = 0; i < s->n_slot; i++)
             if (s->slots[i].job) give_turn(s, s->slots[i].job);

@@ -31,6 +31,10 @@ static void test_plan(void **state)
     assert_int_equal(i->plan.scratch, p.scratch);
     assert_int_equal(i->n_layer, 6);
     assert_string_equal(i->template_name, "glm-4.7-flash");
+    assert_string_equal(i->format, "gguf");
+    assert_true(strlen(i->quant) > 0);
+    assert_true(i->n_head > 0);
+    assert_true(i->template_text.n > 100);
     assert_string_equal(i->name, "glim demo");
     glim_model_close(m);
 }

@@ -31,6 +31,7 @@ typedef struct asked {
     glim_error e;
     int cancel_after; /* events; 0: never */
     int n_event;
+    size_t n_id; /* of STOP */
 } asked;
 
 static bool on_event(void *user, const glim_event *ev)
@@ -39,6 +40,7 @@ static bool on_event(void *user, const glim_event *ev)
     pthread_mutex_lock(&a->lock);
     bool ok = glim_collector_event(a->c, ev);
     if (ev->kind == GLIM_EV_CONTENT || ev->kind == GLIM_EV_REASONING) a->begun = true;
+    if (ev->kind == GLIM_EV_STOP) a->n_id = ev->n_id;
     if (a->cancel_after && ++a->n_event >= a->cancel_after) ok = false;
     pthread_cond_broadcast(&a->changed);
     pthread_mutex_unlock(&a->lock);
@@ -323,31 +325,36 @@ static void test_limits(void **state)
     glim_model_close(m);
 }
 
-/* A second turn finds the first one in its slot. */
+/* A second turn finds the first one in its slot; after a flush nothing is found. */
 static void test_reuse(void **state)
 {
     (void)state;
     question q;
-    asked a[2];
+    asked a[3];
     glim_job *j;
     glim_sched *s;
     glim_error e = {0};
     glim_model *m = open_model(512, 0);
     assert_int_equal(glim_sched_new(m, NULL, &s, &e), GLIM_OK);
     make_question(m, 3, &q);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         asked_init(&a[i]);
         const glim_job_input in = input_of(&q, &a[i]);
         assert_int_equal(glim_sched_submit(s, &in, 1, &j, &e), GLIM_OK);
+        if (i == 1) assert_int_equal(glim_sched_flush(s, &e), GLIM_E_STATE);
         wait_for(&a[i], &a[i].done);
         glim_job_release(j);
-        int64_t want = i ? (int64_t)q.r.tokens.n - 1 : 0;
-        assert_int_equal(glim_collector_answer(a[i].c)->usage.n_cached, want);
+        int64_t want = i == 1 ? (int64_t)q.r.tokens.n - 1 : 0;
+        const glim_usage *u = &glim_collector_answer(a[i].c)->usage;
+        assert_int_equal(u->n_cached, want);
+        assert_int_equal(a[i].n_id, u->n_completion);
+        if (i == 1) assert_int_equal(glim_sched_flush(s, &e), GLIM_OK);
     }
     same_text(glim_collector_answer(a[0].c)->content, glim_collector_answer(a[1].c)->content);
+    same_text(glim_collector_answer(a[0].c)->content, glim_collector_answer(a[2].c)->content);
     glim_sched_free(s);
-    asked_free(&a[0]);
-    asked_free(&a[1]);
+    for (int i = 0; i < 3; i++)
+        asked_free(&a[i]);
     glim_rendered_free(&q.r);
     glim_model_close(m);
 }
