@@ -72,7 +72,7 @@ static void on_ready(void *user, glim_server *s)
     glim_cli_say(user, "ready; try");
     fprintf(stderr,
             "  curl http://%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-            "    -d '{\"messages\":[{\"role\":\"user\",\"content\":\"Who are you?\"}]}'\n",
+            "    -d '{\"model\":\"default\",\"messages\":[{\"role\":\"user\",\"content\":\"Who are you?\"}]}'\n",
             glim_server_address(s, 0));
 }
 

@@ -156,7 +156,7 @@ bool glim_exchange_knows(glim_exchange *x, glim_str model)
 {
     if (glim_server_knows(x->s, model)) return true;
     glim_exchange_fail(x, GLIM_PROBLEM_MODEL, "model",
-                       "no model is called %s here; GET /v1/models lists what there is",
+                       "model %s not found; GET /v1/models lists what there is",
                        GLIM_QUOTE(model));
     return false;
 }
@@ -395,7 +395,8 @@ static void on_done(void *user, const glim_error *e)
 
 /* ---- submission (worker) ----------------------------------------------------------------------- */
 
-static void submit_failed(glim_exchange *x, const glim_error *e)
+static void submit_failed(glim_exchange *x, const glim_job_input *in, size_t n,
+                          const glim_error *e)
 {
     glim_sched_stat st;
     glim_problem_from(e, &x->problem);
@@ -410,6 +411,9 @@ static void submit_failed(glim_exchange *x, const glim_error *e)
     } else if (e->code == GLIM_E_CONTEXT) {
         snprintf(x->problem.param, sizeof x->problem.param, "%s",
                  x->req.raw ? "prompt" : "messages");
+        x->problem.n_ctx = x->info.n_ctx;
+        for (size_t i = 0; i < n; i++) /* the first that is too long is the one that was refused */
+            if (x->problem.n_prompt < x->info.n_ctx) x->problem.n_prompt = (int64_t)in[i].n_id;
     }
     for (size_t i = 0; i < x->n_choice; i++)
         free_notes(x->choices[i].end);
@@ -447,7 +451,7 @@ void glim_exchange_submit(glim_exchange *x, glim_job_input *in, size_t n)
     if (rc) {
         for (size_t i = 0; i < n; i++)
             glim_exchange_unref(x);
-        submit_failed(x, &e);
+        submit_failed(x, in, n, &e);
         return;
     }
     pthread_mutex_lock(&x->lock);
