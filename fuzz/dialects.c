@@ -26,7 +26,7 @@ static void must_be_json(const glim_buf *b)
 static void check_problem(const glim_problem *p)
 {
     static const glim_problem_fn shapes[] = {glim_problem_openai, glim_problem_zhipu,
-                                             glim_problem_llama};
+                                             glim_problem_llama, glim_problem_ollama};
     must(p->msg[0] && memchr(p->msg, 0, sizeof p->msg) && memchr(p->param, 0, sizeof p->param));
     must((size_t)p->kind < GLIM_PROBLEM_COUNT);
     for (size_t i = 0; i < GLIM_COUNT(shapes); i++) {
@@ -49,8 +49,10 @@ static void check_request(const glim_request *rq)
 {
     const glim_gen_opts *g = &rq->gen;
     must(rq->n >= 1 && rq->n <= 128);
-    must(rq->raw ? rq->n_prompt >= 1 && rq->n_prompt * (size_t)rq->n <= 2048
-                 : rq->chat.n_message >= 1);
+    must(rq->raw       ? rq->n_prompt >= 1 && rq->n_prompt * (size_t)rq->n <= 2048
+         : rq->instead ? rq->chat.n_message == 0 && rq->own
+                       : rq->chat.n_message >= 1);
+    must(!rq->context.n || (!rq->raw && rq->context.ids));
     for (size_t i = 0; i < rq->n_prompt; i++)
         must(rq->prompts[i].text.p ? rq->prompts[i].text.n > 0 : rq->prompts[i].n_id > 0);
     must(!rq->continuous_usage || rq->include_usage);
@@ -94,25 +96,39 @@ static void tokenize(glim_arena *a, glim_str body, bool zhipu)
     glim_buf_deinit(&b);
 }
 
+static void check_name(glim_arena *a, glim_str body)
+{
+    glim_str name;
+    bool verbose, stream;
+    glim_problem p = {0};
+    if (glim_ollama_name_decode(a, body, &name, &verbose, &stream, &p)) check_problem(&p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const glim_dialect *const dialects[] = {
-        &glim_dialect_openai_chat, &glim_dialect_openai_completions, &glim_dialect_zhipu_chat};
+    enum { N_ROUTE = 32 }; /* of which some are free: a new one leaves the seeds of the others be */
+    static const glim_dialect *const dialects[N_ROUTE] = {
+        [0] = &glim_dialect_openai_chat,     [1] = &glim_dialect_openai_completions,
+        [2] = &glim_dialect_zhipu_chat,      [6] = &glim_dialect_ollama_chat,
+        [7] = &glim_dialect_ollama_generate,
+    };
     if (size == 0) return 0;
     glim_arena *a = glim_arena_new((size_t)256 << 20);
     if (!a) return 0;
     glim_str body = {(const char *)data + 1, size - 1};
     glim_problem p = {0};
-    size_t pick = data[0] % 6;
-    if (pick < GLIM_COUNT(dialects)) {
+    size_t pick = data[0] % N_ROUTE;
+    if (dialects[pick]) {
         glim_request rq;
         if (dialects[pick]->decode(a, body, &rq, &p))
             check_problem(&p);
         else
             check_request(&rq);
-    } else if (pick < 5) {
+    } else if (pick == 3 || pick == 4) {
         tokenize(a, body, pick == 4);
-    } else {
+    } else if (pick == 8) {
+        check_name(a, body);
+    } else if (pick == 5) {
         glim_detokenize_request rq;
         if (glim_detokenize_decode(a, body, &rq, &p)) check_problem(&p);
     }

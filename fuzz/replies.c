@@ -92,6 +92,7 @@ static void add_call(script *s, size_t i_call, const uint8_t **p, const uint8_t 
 static void make_script(script *s, const uint8_t *p, const uint8_t *end)
 {
     static const glim_usage usage = {.n_prompt = 3, .n_completion = 2, .n_reasoning = 1};
+    static const int32_t ids[] = {7, 8};
     size_t i_call = 0;
     while (p < end && s->n < EVENT_MAX - 10) {
         uint8_t kind = *p++ % 4;
@@ -105,18 +106,32 @@ static void make_script(script *s, const uint8_t *p, const uint8_t *end)
     }
     add(s, (glim_event){.kind = GLIM_EV_STOP,
                         .reason = (glim_stop_reason)(1 + (size_t)s->n % GLIM_STOP_LOOP),
-                        .usage = &usage});
+                        .usage = &usage,
+                        .ids = ids,
+                        .n_id = 2});
+}
+
+/* Objects on lines, none of them blank, or server-sent events. */
+static bool has_lines(const glim_dialect *d)
+{
+    return strcmp(d->stream_type, "application/x-ndjson") == 0;
 }
 
 static void run(const glim_dialect *d, const glim_request *rq, const script *s, glim_buf *out)
 {
-    static const glim_reply_info info = {
-        .id = {"0123456789abcdef01234567", 24}, .request_id = {"r", 1}, .model = {"m\n", 2}};
+    static const int32_t prompt[] = {5, 6};
+    static const glim_ids prompts[] = {{prompt, 2}};
+    static const glim_reply_info info = {.id = {"0123456789abcdef01234567", 24},
+                                         .request_id = {"r", 1},
+                                         .model = {"m\n", 2},
+                                         .prompt_ids = prompts};
     glim_buf_init(out, (size_t)16 << 20);
     glim_reply *r = d->reply_new(rq, &info);
     must(r != NULL);
-    for (size_t i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++) {
         must(d->event(r, 0, &s->ev[i], out) == GLIM_OK);
+        if (rq->stream && has_lines(d)) must(d->keepalive(r, out) == GLIM_OK);
+    }
     must(d->end(r, out) == GLIM_OK);
     d->reply_free(r);
 }
@@ -130,6 +145,47 @@ typedef struct joined {
 static void join(glim_buf *b, const glim_json *v)
 {
     if (glim_json_is(v, GLIM_JSON_STRING)) glim_buf_addv(b, v->text);
+}
+
+/* Of Ollama's objects: a line, or the whole body. Returns whether it is the last. */
+static bool join_object(joined *j, const glim_json *v)
+{
+    const glim_json *m = glim_json_get(v, "message");
+    bool done;
+    must(v->type == GLIM_JSON_OBJECT && glim_json_bool(glim_json_get(v, "done"), &done));
+    must(m ? glim_json_is(glim_json_get(m, "content"), GLIM_JSON_STRING)
+           : glim_json_is(glim_json_get(v, "response"), GLIM_JSON_STRING));
+    if (!m) m = v;
+    join(&j->content, glim_json_get(m, m == v ? "response" : "content"));
+    join(&j->reasoning, glim_json_get(m, "thinking"));
+    join(&j->finish, glim_json_get(v, "done_reason"));
+    GLIM_JSON_EACH(call, glim_json_get(m, "tool_calls"))
+    {
+        int64_t i;
+        const glim_json *args = glim_json_path(call, "function.arguments");
+        must(glim_json_i64(glim_json_path(call, "function.index"), &i) && i >= 0 && i < CALL_MAX);
+        must(glim_json_is(args, GLIM_JSON_OBJECT));
+        glim_buf_addv(&j->args[i], args->text);
+    }
+    return done;
+}
+
+static void join_lines(joined *j, glim_str s, glim_arena *a)
+{
+    bool done = false;
+    while (s.n) {
+        glim_json *v;
+        size_t end = glim_str_find(s, GLIM_STR("\n"));
+        must(!done && end != SIZE_MAX);
+        glim_str line = glim_str_sub(s, 0, end);
+        s = glim_str_sub(s, end + 1, s.n);
+        must(glim_str_find(line, GLIM_STR("\r")) == SIZE_MAX);
+        must(glim_str_find(line, GLIM_STR("\xE2\x80\xA8")) == SIZE_MAX);
+        must(glim_str_find(line, GLIM_STR("\xC2\x85")) == SIZE_MAX);
+        must(glim_json_parse(a, line, &v, NULL) == GLIM_OK);
+        done = join_object(j, v);
+    }
+    must(done);
 }
 
 /* m: a message or a delta; c: the choice. */
@@ -173,6 +229,7 @@ static void join_body(joined *j, glim_str s, glim_arena *a)
 {
     glim_json *v;
     must(glim_json_parse(a, s, &v, NULL) == GLIM_OK);
+    if (!glim_json_get(v, "choices")) must(join_object(j, v));
     GLIM_JSON_EACH(c, glim_json_get(v, "choices"))
     join_choice(j, c, glim_json_get(c, "message"));
 }
@@ -203,7 +260,8 @@ static void deinit_joined(joined *j)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const glim_dialect *const dialects[] = {
-        &glim_dialect_openai_chat, &glim_dialect_zhipu_chat, &glim_dialect_openai_completions};
+        &glim_dialect_openai_chat, &glim_dialect_zhipu_chat, &glim_dialect_openai_completions,
+        &glim_dialect_ollama_chat, &glim_dialect_ollama_generate};
     static script s;
     static joined whole, parts;
     static const glim_raw_prompt prompt = {.text = {"p", 1}};
@@ -219,7 +277,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                        .hold_reasoning = data[1] & 2,
                        .tool_stream = data[1] & 4,
                        .include_usage = data[1] & 8,
-                       .continuous_usage = data[1] & 16};
+                       .continuous_usage = data[1] & 16,
+                       .want_ids = data[1] & 32};
     memset(&s, 0, sizeof s);
     make_script(&s, data + 2, data + size);
     glim_arena *a = glim_arena_new((size_t)64 << 20);
@@ -231,13 +290,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     join_body(&whole, glim_buf_view(&body), a);
     rq.stream = true;
     run(d, &rq, &s, &stream);
-    join_stream(&parts, glim_buf_view(&stream), a);
+    (has_lines(d) ? join_lines : join_stream)(&parts, glim_buf_view(&stream), a);
     same(&whole.reasoning, &parts.reasoning);
     same(&whole.finish, &parts.finish);
     must(whole.finish.n > 0);
     /* A call that broke off is text in a body, and an incomplete call in a stream that announced
      * it. */
-    if (!s.broken || !rq.tool_stream) {
+    if (!s.broken || !rq.tool_stream || has_lines(d)) {
         same(&whole.content, &parts.content);
         for (size_t i = 0; i < CALL_MAX && !s.repeated; i++)
             same(&whole.args[i], &parts.args[i]);

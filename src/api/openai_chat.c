@@ -67,8 +67,8 @@ static const glim_field fields[] = {
 
 /* ---- what is accepted and noted -------------------------------------------------------------- */
 
-/* Tools that were left out, and promises about arguments that nothing keeps yet. */
-static glim_err note_tools(glim_arena *a, const glim_json *tools, glim_request *out, glim_error *e)
+glim_err glim_wire_note_tools(glim_arena *a, const glim_json *tools, glim_request *out,
+                              glim_error *e)
 {
     glim_err rc = GLIM_OK;
     GLIM_JSON_EACH(v, tools)
@@ -105,7 +105,7 @@ static glim_err read_tools(glim_arena *a, const glim_wire *w, glim_request *out,
                                  "given beside tools; send one of the two");
         rc = glim_openai_functions_decode(a, w->functions, c, e);
     }
-    if (!rc) rc = note_tools(a, w->tools, out, e);
+    if (!rc) rc = glim_wire_note_tools(a, w->tools, out, e);
     if (!rc) rc = glim_openai_choice_decode(a, w->tool_choice, w->function_call, c, &out->gen, e);
     if (rc) return rc;
     out->gen.one_call = !w->parallel;

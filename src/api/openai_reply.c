@@ -205,15 +205,7 @@ static void on_call_begin(glim_reply *r, glim_choice *c, const glim_event *ev, g
     end_thought(r, c, out);
     glim_buf_cut(&c->args, 0);
     glim_buf_cut(&c->keys, 0);
-    glim_buf_cut(&c->call_id, 0);
-    glim_buf_cut(&c->call_name, 0);
-    glim_buf_addv(&c->call_name, ev->name);
-    if (ev->id.n)
-        glim_buf_addv(&c->call_id, ev->id);
-    else /* two calls of one reply must not share an id, and a result must find its call */
-        glim_buf_addf(&c->call_id, "call_%.16s%04zx%04zx",
-                      r->info->id.n >= 16 ? r->info->id.p : "0", index_of(r, c) & 0xffff,
-                      ev->i_call & 0xffff);
+    glim_reply_call(r, c, ev);
     c->call_open = announces(r);
     if (c->call_open) send_call(r, c, GLIM_STR(""), out);
 }

@@ -179,6 +179,19 @@ const char *glim_finish_name(glim_stop_reason reason, bool called, bool zhipu)
     return called && reason != GLIM_STOP_CANCEL ? "tool_calls" : "stop";
 }
 
+void glim_reply_call(glim_reply *r, glim_choice *c, const glim_event *ev)
+{
+    glim_buf_cut(&c->call_id, 0);
+    glim_buf_cut(&c->call_name, 0);
+    glim_buf_addv(&c->call_name, ev->name);
+    if (ev->id.n)
+        glim_buf_addv(&c->call_id, ev->id);
+    else /* two calls of one reply must not share an id, and a result must find its call */
+        glim_buf_addf(&c->call_id, "call_%.16s%04zx%04zx",
+                      r->info->id.n >= 16 ? r->info->id.p : "0", (size_t)(c - r->choices) & 0xffff,
+                      ev->i_call & 0xffff);
+}
+
 void glim_reply_stop(glim_reply *r, glim_choice *c, const glim_event *ev)
 {
     c->stopped = true;

@@ -97,6 +97,8 @@ void glim_reply_chunk(glim_reply *r, size_t i_choice, glim_buf *out);
 void glim_reply_chunk_end(glim_reply *r, bool last, glim_buf *out);
 /* ,"finish_reason":...  and what goes with it; c NULL: not finished yet. */
 void glim_reply_finish(const glim_reply *r, const glim_choice *c, glim_buf *out);
+/* Keeps id and name of the call that begins; without an id one is made. */
+void glim_reply_call(glim_reply *r, glim_choice *c, const glim_event *ev);
 void glim_reply_stop(glim_reply *r, glim_choice *c, const glim_event *ev);
 /* The end of a stream. */
 glim_err glim_reply_done(glim_reply *r, glim_buf *out);

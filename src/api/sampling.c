@@ -249,19 +249,18 @@ glim_err glim_wire_note(glim_arena *a, glim_request *out, const char *name, glim
     return GLIM_OK;
 }
 
-static glim_err read_fields(glim_arena *a, const glim_json *obj, const glim_field *fields,
-                            size_t n_field, glim_wire *w, glim_request *out, glim_error *e)
+glim_err glim_wire_read_object(glim_arena *a, const glim_json *obj, const glim_field *fields,
+                               size_t n_field, void *dst, glim_request *out, glim_error *e)
 {
     size_t n_unknown = 0;
     if (obj->n_child > GLIM_WIRE_MEMBER_MAX)
         return glim_api_fail(NULL, GLIM_E_INPUT, obj, e, "%u members; at most %d are allowed",
                              (unsigned)obj->n_child, GLIM_WIRE_MEMBER_MAX);
-    glim_err rc = glim_fields_read(a, obj, fields, n_field, w, &n_unknown, e);
+    glim_err rc = glim_fields_read(a, obj, fields, n_field, dst, &n_unknown, e);
     out->n_unknown += n_unknown;
     for (size_t i = 0; i < n_field && !rc; i++) {
-        bool ignored =
-            fields[i].type == GLIM_FIELD_JSON && fields[i].offset == offsetof(glim_wire, ignored);
-        if (ignored && glim_api_given(obj, fields[i].name))
+        bool noted = fields[i].offset == offsetof(glim_wire, noted);
+        if (noted && glim_api_given(obj, fields[i].name))
             rc = glim_wire_note(a, out, fields[i].name, e);
     }
     return rc;
@@ -277,13 +276,13 @@ glim_err glim_wire_read(glim_arena *a, const glim_json *root, const glim_field *
     if (extra) {
         if (extra->type != GLIM_JSON_OBJECT)
             return glim_api_wrong_type(GLIM_API_KEY(NULL, "extra_body"), "an object", extra, e);
-        glim_err rc = read_fields(a, extra, fields, n_field, w, out, e);
+        glim_err rc = glim_wire_read_object(a, extra, fields, n_field, w, out, e);
         if (rc) {
             glim_error_prefix(e, "extra_body");
             return rc;
         }
     }
-    return read_fields(a, root, fields, n_field, w, out, e);
+    return glim_wire_read_object(a, root, fields, n_field, w, out, e);
 }
 
 /* ---- prompts --------------------------------------------------------------------------------- */

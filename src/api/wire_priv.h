@@ -38,6 +38,7 @@ typedef struct glim_wire {
     const glim_json *thinking, *kwargs, *reasoning, *effort;                     /* chat */
     const glim_json *prompt;                                                     /* raw */
     const glim_json *stream_options, *meta, *ignored;
+    const glim_json *noted; /* rows with this member have no effect and become notes */
     bool has_enable_thinking, enable_thinking;
     bool has_generation_prompt, generation_prompt;
     bool has_sample, sample;
@@ -65,12 +66,20 @@ void glim_wire_init(glim_wire *w);
 GLIM_MUST_USE glim_err glim_wire_read(glim_arena *a, const glim_json *root,
                                       const glim_field *fields, size_t n_field, glim_wire *w,
                                       glim_request *out, glim_error *e);
+/* One object by the table, without extra_body. dst begins with a glim_wire. */
+GLIM_MUST_USE glim_err glim_wire_read_object(glim_arena *a, const glim_json *obj,
+                                             const glim_field *fields, size_t n_field, void *dst,
+                                             glim_request *out, glim_error *e);
 /* Sampling, stopping, streaming and names from w into out. */
 GLIM_MUST_USE glim_err glim_wire_fill(glim_arena *a, const glim_wire *w, glim_request *out,
                                       glim_error *e);
 /* Adds one note, borrowed for as long as out lives: a literal, or memory of the arena. */
 GLIM_MUST_USE glim_err glim_wire_note(glim_arena *a, glim_request *out, const char *name,
                                       glim_error *e);
+/* Notes about tools: what was left out, and promises about arguments that nothing keeps yet.
+ * (openai_chat.c) */
+GLIM_MUST_USE glim_err glim_wire_note_tools(glim_arena *a, const glim_json *tools,
+                                            glim_request *out, glim_error *e);
 
 /* Room for n prompts in out, whose n is settled. v: where they stand. */
 GLIM_MUST_USE glim_err glim_wire_prompts(glim_arena *a, const glim_api_path *p, const glim_json *v,
@@ -132,7 +141,7 @@ glim_err glim_wire_only_no_text(glim_arena *a, const glim_json *v, void *dst, gl
         GLIM_NO_FLAG, .parse = (fn)                                                                \
     }
 #define GLIM_ONLY(key, what) GLIM_SUB(key, ignored, glim_wire_only_##what)
-#define GLIM_IGNORE(key) GLIM_ROW(key, JSON, ignored)
+#define GLIM_IGNORE(key) GLIM_ROW(key, JSON, noted)
 #define GLIM_REFUSE(key)                                                                           \
     {                                                                                              \
         .name = (key), GLIM_NO_FLAG, .unsupported = "leave the field out"                          \

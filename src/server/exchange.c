@@ -25,7 +25,7 @@ struct glim_note {
     glim_token_logprobs logprobs;
     bool done, failed; /* the job is over */
     glim_error e;
-    /* text, key, id, name and the alternatives' bytes follow */
+    /* ids, text, key, id, name and the alternatives' bytes follow */
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -72,6 +72,7 @@ glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_r
     }
     x->s = s;
     x->route = r;
+    x->shape = r->shape;
     x->rq = rq;
     x->t0_ns = rq->t_head_ns;
     x->is_async = r->handler == glim_h_async;
@@ -83,6 +84,8 @@ glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_r
     x->rest = glim_exchange_keep(x, rest);
     x->query = glim_exchange_keep(x, rq->query);
     x->peer = glim_exchange_keep(x, rq->peer);
+    x->origin = glim_http_header_get(rq, "origin");
+    if (x->origin.p) x->origin = glim_exchange_keep(x, x->origin);
     x->zhipu_client =
         glim_http_header_get(rq, "zai-sdk-ver").p || glim_http_header_get(rq, "zhipuai-sdk-ver").p;
     take_request_id(x, glim_http_header_get(rq, "x-request-id"));
@@ -163,6 +166,8 @@ void glim_exchange_headers(const glim_exchange *x, const glim_problem *p, glim_b
     (void)glim_buf_addf(out, "x-request-id: ");
     (void)glim_buf_addv(out, x->request_id);
     (void)glim_buf_addf(out, "\r\n");
+    glim_cors_headers(x->s, x->origin, out);
+    if (x->preflight) glim_cors_preflight(x->s, x->rq, out);
     if (x->allowed) {
         (void)glim_buf_addf(out, "Allow: ");
         glim_route_methods(x->allowed, out);
@@ -187,8 +192,8 @@ static void send_problem(glim_exchange *x)
     glim_buf_init(&head, 4096);
     glim_buf_init(&body, 65536);
     glim_exchange_headers(x, &x->problem, &head);
-    if (x->route->shape(&x->problem, body_id(x), &body)) glim_buf_clear(&body);
-    x->status_sent = glim_problem_status_of(x->route->shape, &x->problem);
+    if (x->shape(&x->problem, body_id(x), &body)) glim_buf_clear(&body);
+    x->status_sent = glim_problem_status_of(x->shape, &x->problem);
     if (x->rq)
         glim_http_reply(x->rq, x->status_sent, "application/json; charset=utf-8",
                         glim_buf_view(&head), glim_buf_view(&body));
@@ -288,7 +293,7 @@ static glim_str put(char **at, glim_str s)
     return (glim_str){p, s.n};
 }
 
-static glim_note *copy_event(size_t i_choice, const glim_event *ev)
+static glim_note *copy_event(size_t i_choice, const glim_event *ev, bool want_ids)
 {
     const glim_token_logprobs *lp = ev->logprobs;
     size_t n_top = lp ? lp->n_top : 0;
@@ -296,11 +301,17 @@ static glim_note *copy_event(size_t i_choice, const glim_event *ev)
     if (lp) bytes += lp->chosen.bytes.n;
     for (size_t i = 0; i < n_top; i++)
         bytes += lp->top[i].bytes.n;
+    size_t n_id = want_ids ? ev->n_id : 0;
+    bytes += n_id * sizeof(int32_t);
     glim_note *n = glim_alloc(sizeof *n + n_top * sizeof(glim_logprob) + bytes);
     if (!n) return NULL;
     glim_logprob *top = (glim_logprob *)(n + 1);
-    char *at = (char *)(top + n_top);
+    int32_t *ids = (int32_t *)(top + n_top);
+    char *at = (char *)(ids + n_id);
     *n = (glim_note){.i_choice = i_choice, .bytes = sizeof *n + bytes, .ev = *ev};
+    if (n_id) memcpy(ids, ev->ids, n_id * sizeof *ids);
+    n->ev.ids = ids;
+    n->ev.n_id = n_id;
     n->ev.text = put(&at, ev->text);
     n->ev.id = put(&at, ev->id);
     n->ev.name = put(&at, ev->name);
@@ -362,7 +373,7 @@ static bool on_event(void *user, const glim_event *ev)
     /* The first word of progress says that the prefill begins; the rest is nobody's business. */
     if (ev->kind == GLIM_EV_PROGRESS && c->begun) return true;
     c->begun = true;
-    glim_note *n = copy_event(c->i, ev);
+    glim_note *n = copy_event(c->i, ev, x->req.want_ids);
     if (!n) return false; /* no memory: the answer ends here, as cancelled */
     add_note(x, n);
     return true;
@@ -527,7 +538,7 @@ static void fail_now(glim_exchange *x, const glim_error *e)
     if (x->is_async) {
         x->finished = true;
         glim_buf_clear(&x->out);
-        (void)x->route->shape(&x->problem, body_id(x), &x->out);
+        (void)x->shape(&x->problem, body_id(x), &x->out);
         glim_async_end(x->s->async, glim_str_of(x->id), false, glim_buf_view(&x->out));
     } else if (!x->begun) {
         x->has_problem = true;

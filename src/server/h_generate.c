@@ -16,6 +16,7 @@ static bool decode(glim_exchange *x)
 {
     glim_server *s = x->s;
     glim_request *rq = &x->req;
+    const glim_model_info *m = glim_model_get_info(s->model);
     if (x->route->dialect->decode(x->arena, x->body, rq, &x->problem)) {
         x->has_problem = true;
         return false;
@@ -32,7 +33,13 @@ static bool decode(glim_exchange *x)
                                 .model = rq->model.n ? rq->model : s->models[0].id,
                                 .created_s = (int64_t)time(NULL),
                                 .fingerprint = glim_str_of(s->fingerprint),
-                                .zhipu_usage = x->zhipu_client};
+                                .zhipu_usage = x->zhipu_client,
+                                .t0_ns = x->t0_ns,
+                                .n_ctx = m->plan.n_ctx,
+                                .temperature = m->temperature,
+                                .top_p = m->top_p,
+                                .min_p = m->min_p,
+                                .top_k = m->top_k};
     return true;
 }
 
@@ -56,6 +63,33 @@ static bool keep_ids(glim_exchange *x, const glim_tokens *t, encoded *out)
     return true;
 }
 
+/* A conversation that goes on from tokens: what GLM's templates begin every prompt with is there already, and so may
+ * be the mark of the next turn, with which the answer ended. */
+static bool continue_context(glim_exchange *x, const glim_tokens *t, encoded *out)
+{
+    const glim_ids *c = &x->req.context;
+    glim_error e = {0};
+    glim_tokens begin;
+    if (glim_tokenize(glim_model_vocab(x->s->model), GLIM_STR("[gMASK]<sop>"), true, &begin, &e))
+        return glim_exchange_refuse(x, &e);
+    size_t skip = 0;
+    while (skip < GLIM_MIN(begin.n, t->n) && begin.ids[skip] == t->ids[skip])
+        skip++;
+    if (skip < begin.n) skip = 0;
+    glim_tokens_free(&begin);
+    if (skip < t->n && t->ids[skip] == c->ids[c->n - 1]) skip++;
+    int32_t *p = glim_arena_array(x->arena, c->n + t->n - skip + 1, sizeof *p);
+    if (!p) {
+        no_memory(x);
+        return false;
+    }
+    memcpy(p, c->ids, c->n * sizeof *p);
+    if (t->n > skip) memcpy(p + c->n, t->ids + skip, (t->n - skip) * sizeof *p);
+    out->ids = p;
+    out->n = c->n + t->n - skip;
+    return true;
+}
+
 static bool render_chat(glim_exchange *x, encoded *out)
 {
     glim_error e = {0};
@@ -63,26 +97,53 @@ static bool render_chat(glim_exchange *x, encoded *out)
     if (glim_render(glim_model_vocab(x->s->model), NULL, &x->req.chat, &r, &e))
         return glim_exchange_refuse(x, &e);
     out->start = r.start;
-    bool ok = keep_ids(x, &r.tokens, out);
+    bool ok = x->req.context.n ? continue_context(x, &r.tokens, out) : keep_ids(x, &r.tokens, out);
     glim_rendered_free(&r);
     return ok;
 }
 
-static bool encode_prompt(glim_exchange *x, const glim_raw_prompt *p, encoded *out)
+static bool encode_text(glim_exchange *x, glim_str text, encoded *out)
 {
     glim_error e = {0};
     glim_tokens t;
-    out->start = GLIM_START_CONTENT;
-    if (!p->text.p) {
-        out->ids = p->ids;
-        out->n = p->n_id;
-        return true;
-    }
-    if (glim_tokenize(glim_model_vocab(x->s->model), p->text, true, &t, &e))
+    if (glim_tokenize(glim_model_vocab(x->s->model), text, true, &t, &e))
         return glim_exchange_refuse(x, &e);
     bool ok = keep_ids(x, &t, out);
     glim_tokens_free(&t);
     return ok;
+}
+
+static bool encode_prompt(glim_exchange *x, const glim_raw_prompt *p, encoded *out);
+
+/* Texts and ids in turn: each text is tokenised for itself. */
+static bool encode_parts(glim_exchange *x, const glim_raw_prompt *p, encoded *out)
+{
+    encoded *v = glim_arena_alloc0(x->arena, p->n_part * sizeof *v);
+    size_t n = 0;
+    for (size_t i = 0; v && i < p->n_part; i++) {
+        if (!encode_prompt(x, &p->parts[i], &v[i])) return false;
+        n += v[i].n;
+    }
+    int32_t *ids = v ? glim_arena_array(x->arena, n + 1, sizeof *ids) : NULL;
+    if (!ids) {
+        no_memory(x);
+        return false;
+    }
+    out->ids = ids;
+    out->n = n;
+    for (size_t i = 0; i < p->n_part; ids += v[i++].n)
+        if (v[i].n) memcpy(ids, v[i].ids, v[i].n * sizeof *ids);
+    return true;
+}
+
+static bool encode_prompt(glim_exchange *x, const glim_raw_prompt *p, encoded *out)
+{
+    out->start = GLIM_START_CONTENT;
+    if (p->n_part) return encode_parts(x, p, out);
+    if (p->text.p) return encode_text(x, p->text, out);
+    out->ids = p->ids;
+    out->n = p->n_id;
+    return true;
 }
 
 /* The text of a prompt of ids, for echo. */
@@ -100,24 +161,39 @@ static glim_str prompt_text(glim_exchange *x, const glim_raw_prompt *p)
     return text;
 }
 
+/* The prompts as the reply may want to see them. */
+static bool show_prompts(glim_exchange *x, const encoded *v, size_t n)
+{
+    const glim_request *rq = &x->req;
+    glim_str *texts = rq->echo ? glim_arena_alloc0(x->arena, n * sizeof *texts) : NULL;
+    struct glim_ids *ids = rq->want_ids ? glim_arena_alloc0(x->arena, n * sizeof *ids) : NULL;
+    if ((rq->echo && !texts) || (rq->want_ids && !ids)) {
+        no_memory(x);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (texts) texts[i] = prompt_text(x, &rq->prompts[i]);
+        if (ids) ids[i] = (glim_ids){v[i].ids, v[i].n};
+    }
+    x->info.prompt_texts = texts;
+    x->info.prompt_ids = ids;
+    return true;
+}
+
 static bool encode_all(glim_exchange *x, encoded **out, size_t *n)
 {
     glim_request *rq = &x->req;
     *n = rq->raw ? rq->n_prompt : 1;
     encoded *v = glim_arena_alloc0(x->arena, *n * sizeof *v);
-    glim_str *texts = glim_arena_alloc0(x->arena, *n * sizeof *texts);
-    if (!v || !texts) {
+    if (!v) {
         no_memory(x);
         return false;
     }
     for (size_t i = 0; i < *n; i++)
         if (!(rq->raw ? encode_prompt(x, &rq->prompts[i], &v[i]) : render_chat(x, &v[i])))
             return false;
-    for (size_t i = 0; rq->echo && i < *n; i++)
-        texts[i] = prompt_text(x, &rq->prompts[i]);
-    if (rq->echo) x->info.prompt_texts = texts;
     *out = v;
-    return true;
+    return show_prompts(x, v, *n);
 }
 
 static void submit(glim_exchange *x, const encoded *v, size_t n_prompt)
@@ -151,7 +227,12 @@ void glim_h_generate(glim_exchange *x)
 {
     encoded *v;
     size_t n;
-    if (decode(x) && encode_all(x, &v, &n))
+    bool fine = decode(x);
+    if (fine && x->req.instead) {
+        (void)x->route->dialect->instead(&x->req, &x->info, &x->out);
+        fine = false; /* the answer is there */
+    }
+    if (fine && encode_all(x, &v, &n))
         submit(x, v, n);
     else
         glim_exchange_answer(x);

@@ -141,7 +141,9 @@ void glim_h_slots(glim_exchange *x)
 
 void glim_h_root(glim_exchange *x)
 {
-    (void)glim_buf_addf(&x->out, "glim is running; POST /v1/chat/completions\n");
+    (void)glim_buf_adds(&x->out, x->s->o.ollama_root
+                                     ? "Ollama is running" /* to the letter: clients compare */
+                                     : "glim is running; POST /v1/chat/completions\n");
     x->type = "text/plain; charset=utf-8";
     glim_exchange_send(x);
 }

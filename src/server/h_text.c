@@ -62,6 +62,8 @@ static void tokenize(glim_exchange *x, bool zhipu)
     glim_tokenize_request rq = {0};
     bool ok = glim_tokenize_decode(x->arena, x->body, zhipu, &rq, &x->problem) == GLIM_OK;
     x->has_problem = !ok;
+    if (rq.kind == GLIM_TOKENIZE_LEGACY || rq.kind == GLIM_TOKENIZE_SGLANG)
+        x->shape = glim_problem_openai; /* llama-server's clients alone read its shape */
     ok = ok && glim_exchange_knows(x, rq.model);
     size_t n = rq.is_chat ? 1 : rq.n_text;
     glim_tokenized *t = ok ? glim_arena_alloc0(x->arena, (n + 1) * sizeof *t) : NULL;

@@ -38,10 +38,29 @@ const char *const *glim_route_patterns(size_t *n)
 
 const glim_route *glim_route_none(glim_problem_fn shape)
 {
-    static const glim_route openai = {.pattern = "none", .shape = glim_problem_openai},
-                            zhipu = {.pattern = "none", .shape = glim_problem_zhipu},
-                            llama = {.pattern = "none", .shape = glim_problem_llama};
-    return shape == glim_problem_zhipu ? &zhipu : shape == glim_problem_llama ? &llama : &openai;
+    static const glim_route none[] = {{.pattern = "none", .shape = glim_problem_openai},
+                                      {.pattern = "none", .shape = glim_problem_zhipu},
+                                      {.pattern = "none", .shape = glim_problem_llama},
+                                      {.pattern = "none", .shape = glim_problem_ollama},
+                                      {.pattern = "none", .shape = glim_problem_npu}};
+    for (size_t i = 0; i < GLIM_COUNT(none); i++)
+        if (none[i].shape == shape) return &none[i];
+    return &none[0];
+}
+
+/* How a path without a row of its own says what is wrong. */
+static glim_problem_fn shape_of(glim_str path)
+{
+    static const struct {
+        const char *begin;
+        glim_problem_fn shape;
+    } mounts[] = {{"/api/paas/", glim_problem_zhipu},
+                  {"/api/coding/", glim_problem_zhipu},
+                  {"/api/npu/", glim_problem_npu},
+                  {"/api/", glim_problem_ollama}};
+    for (size_t i = 0; i < GLIM_COUNT(mounts); i++)
+        if (glim_str_starts(path, glim_str_of(mounts[i].begin))) return mounts[i].shape;
+    return glim_problem_openai;
 }
 
 static bool matches(const char *pattern, glim_str path, glim_str *rest)
@@ -59,7 +78,7 @@ const glim_route *glim_route_find(glim_method m, glim_str path, glim_str *rest, 
                                   glim_problem_fn *shape)
 {
     *allowed = 0;
-    *shape = glim_str_starts(path, GLIM_STR("/api/")) ? glim_problem_zhipu : glim_problem_openai;
+    *shape = shape_of(path);
     /* "/v1/models/" is "/v1/models". */
     if (path.n > 1 && path.p[path.n - 1] == '/') path = glim_str_sub(path, 0, path.n - 1);
     for (size_t i = 0; i < GLIM_COUNT(routes); i++) {

@@ -18,25 +18,6 @@ void glim_server_opts_init(glim_server_opts *o)
 
 /* ---- names ------------------------------------------------------------------------------------ */
 
-/* api.md's rule: these mean the model that is there, in any case of letters. */
-static const char *const common_names[] = {"default",
-                                           "glm-4.7-flash",
-                                           "zai-org/glm-4.7-flash",
-                                           "zhipuai/glm-4.7-flash",
-                                           "glm-4.7-flash:latest",
-                                           "glm-4.7-flash:8b",
-                                           "glm-4.7-flash:16b"};
-
-bool glim_server_knows(const glim_server *s, glim_str name)
-{
-    if (name.n == 0) return true;
-    for (size_t i = 0; i < s->n_model; i++)
-        if (glim_str_ieq(name, s->models[i].id)) return true;
-    for (size_t i = 0; i < GLIM_COUNT(common_names); i++)
-        if (glim_str_ieq(name, glim_str_of(common_names[i]))) return true;
-    return false;
-}
-
 /* "models/glim-demo.gguf" is served as "glim-demo", "/srv/GLM/" as "GLM". */
 static glim_str model_name(const char *path)
 {
@@ -52,12 +33,36 @@ static glim_str model_name(const char *path)
     return s;
 }
 
+/* api.md's rule: these mean the model that is there, in any case of letters. */
+static const char *const common_names[] = {"default",
+                                           "glm-4.7-flash",
+                                           "zai-org/glm-4.7-flash",
+                                           "zhipuai/glm-4.7-flash",
+                                           "glm-4.7-flash:latest",
+                                           "glm-4.7-flash:8b",
+                                           "glm-4.7-flash:16b"};
+
+bool glim_server_knows(const glim_server *s, glim_str name)
+{
+    if (name.n == 0) return true;
+    /* Ollama's clients add a tag to names without one. */
+    if (name.n > 7 && glim_str_ieq(glim_str_sub(name, name.n - 7, name.n), GLIM_STR(":latest")))
+        name.n -= 7;
+    if (glim_str_ieq(name, model_name(s->o.model_path))) return true;
+    for (size_t i = 0; i < s->n_model; i++)
+        if (glim_str_ieq(name, s->models[i].id)) return true;
+    for (size_t i = 0; i < GLIM_COUNT(common_names); i++)
+        if (glim_str_ieq(name, glim_str_of(common_names[i]))) return true;
+    return false;
+}
+
 static glim_err name_models(glim_server *s, glim_error *e)
 {
     s->n_model = 1 + s->o.n_alias;
     s->models = glim_alloc_array(s->n_model, sizeof *s->models);
     if (!s->models) return glim_fail(e, GLIM_E_NOMEM, "names");
-    glim_str name = model_name(s->o.model_path);
+    glim_str name =
+        s->o.served_name ? glim_str_of(s->o.served_name) : model_name(s->o.model_path);
     glim_buf_init(&s->model_id, 4096);
     if (glim_buf_addv(&s->model_id, name)) return glim_fail(e, GLIM_E_NOMEM, "names");
     for (size_t i = 0; i < s->n_model; i++) {
@@ -82,12 +87,14 @@ static glim_err load(glim_server *s, glim_error *e)
     if ((rc = glim_sched_new(s->model, &so, &s->sched, e))) return rc;
     const glim_model_info *m = glim_model_get_info(s->model);
     int64_t now_s = (int64_t)time(NULL);
+    glim_server_facts(s->model, s->o.model_path, &s->facts);
     for (size_t i = 0; i < s->n_model; i++) {
         s->models[i].created_s = now_s;
         s->models[i].n_ctx = m->plan.n_ctx;
         s->models[i].n_ctx_train = m->plan.n_ctx_model;
         s->models[i].n_param = m->n_param;
         s->models[i].size_bytes = m->plan.weights;
+        s->models[i].facts = &s->facts;
     }
     return GLIM_OK;
 }
@@ -161,6 +168,7 @@ static bool is_time(glim_exchange *x)
 static void answer_options(glim_exchange *x, unsigned allowed)
 {
     x->allowed = allowed;
+    x->preflight = true;
     x->status = 204;
     glim_exchange_send(x);
 }

@@ -18,6 +18,12 @@ typedef struct glim_server_opts {
     const char *const *keys;     /* API keys */
     size_t n_key;
     const char *key_file;        /* one key a line; NULL: none */
+    const char *served_name;     /* the model's main name; NULL: from its path */
+    const char *const *cors;     /* origins whose pages may read answers, "*": all */
+    size_t n_cors;
+    const char *tls_cert, *tls_key; /* PEM files; NULL: no TLS */
+    int64_t key_rate, key_concurrent; /* requests a minute, at once, of each key; 0: no limit */
+    bool ollama_root;            /* GET / says what Ollama's says */
     bool insecure;               /* a non-loopback address without a key is meant */
     int n_slot;
     int64_t n_queue;

@@ -86,10 +86,18 @@ struct glim_server {
     glim_buf model_id;   /* the model's main name */
     glim_api_model *models; /* main name and aliases, for lists */
     size_t n_model;
+    glim_model_facts facts; /* shared by all of them */
     glim_exchange *streams; /* open exchanges that wait for events; I/O thread */
 };
 /* Whether the server knows the model by this name (api.md rule 6). Thread: any once it serves. */
 bool glim_server_knows(const glim_server *s, glim_str name);
+
+/* cors.c: for every answer, and what more the answer to OPTIONS says. */
+void glim_cors_headers(const glim_server *s, glim_str origin, glim_buf *out);
+void glim_cors_preflight(const glim_server *s, const glim_http_req *rq, glim_buf *out);
+
+/* facts.c: what the model file says of itself, in the words of room api. Strings live as long as the model. */
+void glim_server_facts(const glim_model *m, const char *path, glim_model_facts *out);
 
 /* ---- exchange.c: one request and its answer ---------------------------------------------------- */
 
@@ -109,12 +117,14 @@ typedef struct glim_choice {
 struct glim_exchange {
     glim_server *s;
     const glim_route *route;
+    glim_problem_fn shape; /* the route's, unless the body tells a client of another kind */
     glim_http_req *rq; /* I/O thread only; NULL once over there */
     atomic_int n_ref;
     glim_arena *arena;
-    glim_str body, rest, query, request_id, peer;
+    glim_str body, rest, query, request_id, peer, origin; /* origin: .p NULL without one */
     char key_id[9];
     unsigned allowed; /* methods to name in the reply; 0: none */
+    bool preflight;   /* OPTIONS, answered on the I/O thread */
     bool zhipu_client, is_async; /* is_async: the answer is fetched later, whoever goes away */
     uint64_t t0_ns;
 
@@ -194,5 +204,17 @@ void glim_h_metrics(glim_exchange *x);
 void glim_h_props(glim_exchange *x);
 void glim_h_slots(glim_exchange *x);
 void glim_h_root(glim_exchange *x);
+void glim_h_no_encoder(glim_exchange *x);
+void glim_h_embedding(glim_exchange *x);
+void glim_h_infill(glim_exchange *x);
+void glim_h_legacy_models(glim_exchange *x);
+void glim_h_sglang_model(glim_exchange *x);
+void glim_h_flush(glim_exchange *x);
+void glim_h_ollama_tags(glim_exchange *x);
+void glim_h_ollama_ps(glim_exchange *x);
+void glim_h_ollama_show(glim_exchange *x);
+void glim_h_ollama_version(glim_exchange *x);
+void glim_h_ollama_pull(glim_exchange *x);
+void glim_h_ollama_fixed(glim_exchange *x);
 
 #endif

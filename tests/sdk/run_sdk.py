@@ -32,7 +32,7 @@ def main():
                GLIM_SDK_SLOW=str(args.slow), PYTHONDONTWRITEBYTECODE="1")
     # What the clients would read by themselves must not come from outside.
     for name in list(env):
-        if name.startswith(("OPENAI_", "ZAI_", "ZHIPUAI_", "GLM_")) or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
+        if name.startswith(("OPENAI_", "ZAI_", "ZHIPUAI_", "OLLAMA_", "GLM_")) or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
             del env[name]
     here = os.path.dirname(os.path.abspath(__file__))
     os.execve(python, [python, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=short", here, *rest], env)
