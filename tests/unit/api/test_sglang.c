@@ -192,8 +192,17 @@ static void refusals(void **state)
     glim_problem p;
     assert_int_not_equal(decode("[]", &rq, &p), GLIM_OK);
     assert_int_not_equal(decode("{'text':'a'}x", &rq, &p), GLIM_OK);
-    /* prompts times choices have a limit */
+    /* what is wrong with the object itself is said of it */
     glim_buf b;
+    glim_buf_init(&b, 1 << 20);
+    glim_buf_adds(&b, "{\"text\":\"a\",\"sampling_params\":{\"a\":0");
+    for (int i = 0; i < 1024; i++)
+        glim_buf_addf(&b, ",\"a%d\":0", i);
+    glim_buf_adds(&b, "}}");
+    assert_int_equal(D->decode(arena, glim_buf_view(&b), &rq, &p), GLIM_E_INPUT);
+    assert_string_equal(p.param, "sampling_params");
+    glim_buf_deinit(&b);
+    /* prompts times choices have a limit */
     for (int n = 16; n <= 17; n++) {
         glim_buf_init(&b, 1 << 20);
         glim_buf_addf(&b, "{\"sampling_params\":{\"n\":128},\"text\":[");
