@@ -50,6 +50,19 @@ static inline const glim_opt_value *glim_cli_opt(const glim_cli *c, glim_opt o)
 void glim_help_command(FILE *f, const glim_command *cmd);
 void glim_help_overview(FILE *f);
 
+/* ---- foreign.c: flags of other servers, for serve --------------------------------------------- */
+
+typedef struct glim_foreign glim_foreign;
+const glim_foreign *glim_foreign_find(glim_str name); /* without its dashes; NULL: none of them */
+/* Whether it is another name of an option of ours, which one. */
+bool glim_foreign_same(const glim_foreign *f, glim_opt *out);
+/* One that changes nothing: looks at its value and says so in a line. shown: as messages name it; value: what stood
+ * behind "=", .p NULL without; takes *i on when the value is the next word. Errors: USAGE. */
+GLIM_MUST_USE glim_err glim_foreign_take(const glim_foreign *f, const glim_cli *c, const char *shown, glim_str value, int n,
+                                         char **args, int *i, glim_error *e);
+/* All of them in a sentence, for help. */
+void glim_foreign_names(glim_buf *out);
+
 /* ---- output.c -------------------------------------------------------------------------------- */
 
 /* Prints "glim COMMAND: message" and returns the exit status of the error. */

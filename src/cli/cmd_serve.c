@@ -61,6 +61,96 @@ static glim_err addresses(glim_cli *c, glim_server_opts *o, glim_error *e)
     return GLIM_OK;
 }
 
+/* A wrong value: of the command line, or of whoever else set it. */
+static glim_err bad_code(const glim_opt_value *v)
+{
+    return v->origin == GLIM_FROM_FLAG ? GLIM_E_USAGE : GLIM_E_INPUT;
+}
+
+/* The first name is the main one, further ones are aliases. */
+static glim_err names(glim_cli *c, glim_server_opts *o, glim_error *e)
+{
+    const char *const *served, *const *aliases;
+    size_t n_served, n_alias;
+    glim_err rc = list(c, GLIM_O_SERVED_MODEL_NAME, &served, &n_served, e);
+    if (!rc) rc = list(c, GLIM_O_ALIAS, &aliases, &n_alias, e);
+    if (rc) return rc;
+    const char **all = GLIM_ARENA_ARRAY(c->arena, const char *, n_served + n_alias + 1);
+    if (!all) return glim_fail(e, GLIM_E_NOMEM, "options");
+    for (size_t i = 0; i < n_served; i++) {
+        const glim_opt_value *v = glim_cli_opt(c, GLIM_O_SERVED_MODEL_NAME);
+        if (!served[i][0]) return glim_fail(e, bad_code(v), "%s: a name is empty", v->place);
+        if (i == 0)
+            o->served_name = served[0];
+        else
+            all[o->n_alias++] = served[i];
+    }
+    for (size_t i = 0; i < n_alias; i++)
+        all[o->n_alias++] = aliases[i];
+    o->aliases = all;
+    return GLIM_OK;
+}
+
+static glim_err certificate(glim_cli *c, glim_server_opts *o, glim_error *e)
+{
+    const glim_opt_value *cert = glim_cli_opt(c, GLIM_O_TLS_CERT),
+                         *key = glim_cli_opt(c, GLIM_O_TLS_KEY);
+    o->tls_cert = cert->text;
+    o->tls_key = key->text;
+    if (cert->set == key->set) return GLIM_OK;
+    return glim_fail(e, bad_code(cert->set ? cert : key),
+                     "%s alone is not enough: %s FILE must name %s",
+                     (cert->set ? cert : key)->place, cert->set ? "--tls-key" : "--tls-cert",
+                     cert->set ? "the certificate's private key" : "the key's certificate");
+}
+
+static size_t run_of(glim_str s, const char *allowed)
+{
+    size_t n = 0;
+    while (n < s.n && s.p[n] && strchr(allowed, s.p[n]))
+        n++;
+    return n;
+}
+
+#define SMALL "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+
+/* Whether a browser could send it: scheme://host[:port] in small letters, without the port that the scheme means anyway. */
+static bool is_origin(glim_str s)
+{
+    size_t n = run_of(s, SMALL DIGITS "+-.");
+    glim_str scheme = glim_str_sub(s, 0, n), rest = glim_str_sub(s, n, s.n);
+    if (n == 0 || !strchr(SMALL, s.p[0]) || !glim_str_starts(rest, GLIM_STR("://"))) return false;
+    rest = glim_str_sub(rest, 3, rest.n);
+    bool v6 = rest.n && rest.p[0] == '[';
+    n = v6 ? 1 + run_of(glim_str_sub(rest, 1, rest.n), "abcdef" DIGITS ":.")
+           : run_of(rest, SMALL DIGITS "-._");
+    if (v6 && (n >= rest.n || rest.p[n++] != ']')) return false;
+    if (n == (v6 ? 2 : 0)) return false;
+    rest = glim_str_sub(rest, n, rest.n);
+    if (rest.n == 0) return true;
+    uint64_t port;
+    glim_str digits = glim_str_sub(rest, 1, rest.n);
+    if (rest.p[0] != ':' || digits.n == 0 || digits.p[0] == '0' || !glim_parse_u64(digits, &port) ||
+        port > 65535)
+        return false;
+    return !(port == 80 && glim_str_is(scheme, "http")) &&
+           !(port == 443 && glim_str_is(scheme, "https"));
+}
+
+static glim_err origins(glim_cli *c, glim_server_opts *o, glim_error *e)
+{
+    const glim_opt_value *v = glim_cli_opt(c, GLIM_O_CORS);
+    for (size_t i = 0; i < v->n_item; i++)
+        if (!glim_str_is(v->items[i], "*") && !is_origin(v->items[i]))
+            return glim_fail(e, bad_code(v),
+                             "%s: %s is no origin; write it as browsers send it, "
+                             "https://app.example.org or http://localhost:3000, in small letters, "
+                             "without a path and without the scheme's own port, or * for any",
+                             v->place, GLIM_QUOTE(v->items[i]));
+    return list(c, GLIM_O_CORS, &o->cors, &o->n_cors, e);
+}
+
 static void on_listen(void *user, glim_server *s)
 {
     for (size_t i = 0; glim_server_address(s, i)[0]; i++)
@@ -83,30 +173,40 @@ static bool show_loading(void *user, uint64_t done, uint64_t total)
     return true;
 }
 
+static glim_err read_options(glim_cli *c, glim_server_opts *o, glim_error *e)
+{
+    glim_server_opts_init(o);
+    glim_cli_model_opts(c, GLIM_KV_F16, &o->model);
+    o->key_file = glim_cli_opt(c, GLIM_O_API_KEY_FILE)->text;
+    o->key_rate = glim_cli_opt(c, GLIM_O_KEY_RATE)->i64;
+    o->key_concurrent = glim_cli_opt(c, GLIM_O_KEY_CONCURRENT)->i64;
+    o->ollama_root = glim_cli_opt(c, GLIM_O_OLLAMA_ROOT)->on;
+    o->insecure = glim_cli_opt(c, GLIM_O_INSECURE)->on;
+    o->n_slot = (int)glim_cli_opt(c, GLIM_O_PARALLEL)->i64;
+    o->n_queue = glim_cli_opt(c, GLIM_O_QUEUE)->i64;
+    o->drain_s = glim_cli_opt(c, GLIM_O_DRAIN)->i64;
+    o->body_max = (size_t)glim_cli_opt(c, GLIM_O_MAX_BODY)->i64;
+    glim_err rc = addresses(c, o, e);
+    if (!rc) rc = names(c, o, e);
+    if (!rc) rc = certificate(c, o, e);
+    if (!rc) rc = origins(c, o, e);
+    if (!rc) rc = list(c, GLIM_O_API_KEY, &o->keys, &o->n_key, e);
+    return rc ? rc : glim_cli_model_path(c, &o->model_path, e);
+}
+
 int glim_cmd_serve(glim_cli *c)
 {
     glim_error e = {0};
     glim_server_opts o;
     glim_server *s = NULL;
     glim_progress progress;
-    glim_server_opts_init(&o);
     /* A server that says nothing cannot be operated. */
     if (glim_cli_opt(c, GLIM_O_LOG)->origin == GLIM_FROM_DEFAULT)
         glim_log_set(NULL, NULL, GLIM_LOG_INFO);
-    glim_err rc = glim_cli_model_path(c, &o.model_path, &e);
-    glim_cli_model_opts(c, GLIM_KV_F16, &o.model);
+    glim_err rc = read_options(c, &o, &e);
     glim_progress_begin(&progress);
     o.model.progress = show_loading;
     o.model.progress_user = &progress;
-    if (!rc) rc = addresses(c, &o, &e);
-    if (!rc) rc = list(c, GLIM_O_ALIAS, &o.aliases, &o.n_alias, &e);
-    if (!rc) rc = list(c, GLIM_O_API_KEY, &o.keys, &o.n_key, &e);
-    o.key_file = glim_cli_opt(c, GLIM_O_API_KEY_FILE)->text;
-    o.insecure = glim_cli_opt(c, GLIM_O_INSECURE)->on;
-    o.n_slot = (int)glim_cli_opt(c, GLIM_O_PARALLEL)->i64;
-    o.n_queue = glim_cli_opt(c, GLIM_O_QUEUE)->i64;
-    o.drain_s = glim_cli_opt(c, GLIM_O_DRAIN)->i64;
-    o.body_max = (size_t)glim_cli_opt(c, GLIM_O_MAX_BODY)->i64;
     o.on_listen = on_listen;
     o.on_ready = on_ready;
     o.user = c;

@@ -286,6 +286,7 @@ glim_err glim_cli_model_by_name(glim_cli *c, const char *place, const char *name
         return glim_fail(e, GLIM_E_INPUT, "%s: %zu models are called %s; give the path of one: %s",
                          place, n_hit, GLIM_QUOTE(word), list);
     return glim_fail(e, GLIM_E_NOTFOUND,
-                     "%s: no model at %s and none of that name; glim list shows the names", place,
-                     GLIM_QUOTE(word));
+                     "%s: no model at %s and none of that name; give a GGUF file, a folder with "
+                     "safetensors, or a name that glim list shows",
+                     place, GLIM_QUOTE(word));
 }

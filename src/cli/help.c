@@ -102,6 +102,16 @@ static void options(FILE *f, const glim_command *cmd)
     }
 }
 
+static void foreign(FILE *f)
+{
+    glim_buf names;
+    glim_buf_init(&names, 4096);
+    glim_foreign_names(&names);
+    fprintf(f, "\nFlags of SGLang and vLLM that are taken too\n  ");
+    wrap(f, names.err || !names.p ? "" : names.p, 2, 2);
+    glim_buf_deinit(&names);
+}
+
 void glim_help_command(FILE *f, const glim_command *cmd)
 {
     fprintf(f, "glim %s - %s\n\n", cmd->name, cmd->summary);
@@ -114,6 +124,7 @@ void glim_help_command(FILE *f, const glim_command *cmd)
         wrap(f, "\nTakes every option of every command.", 0, 0);
     else
         options(f, cmd);
+    if (cmd->fn == glim_cmd_serve) foreign(f);
     fprintf(f, "\nExamples\n");
     lines(f, cmd->examples, "  ");
     if (cmd->where & GLIM_IN_SETTINGS)
@@ -171,7 +182,7 @@ static void help_settings(FILE *f)
          "around a value "
          "keep its blanks. An unknown key is an error. These keys may be set:",
          2, 2);
-    char keys[800] = "";
+    char keys[1200] = "";
     size_t n = 0;
     for (int i = 0; i < GLIM_OPT_COUNT && n < sizeof keys; i++) {
         const glim_opt_row *r = glim_opt_get((glim_opt)i);

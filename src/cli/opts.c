@@ -101,6 +101,12 @@ static glim_err long_option(glim_cli *c, const char *word, int n, char **args, i
     }
     glim_opt o;
     char shown[80];
+    const glim_foreign *f;
+    if (c->cmd->fn == glim_cmd_serve && (f = glim_foreign_find(name))) {
+        snprintf(shown, sizeof shown, "--%.*s", (int)GLIM_MIN(name.n, (size_t)60), name.p);
+        return glim_foreign_same(f, &o) ? one_option(c, o, shown, value, n, args, i, e)
+                                        : glim_foreign_take(f, c, shown, value, n, args, i, e);
+    }
     if (!glim_opt_find(name, &o)) return unknown_option(c, (glim_str){word, name.n + 2}, name, e);
     snprintf(shown, sizeof shown, "--%s", glim_opt_get(o)->name);
     return one_option(c, o, shown, value, n, args, i, e);

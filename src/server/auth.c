@@ -25,6 +25,7 @@ typedef struct key {
     char id[9];                /* for logs */
     char *text;                /* "id.secret", NUL-terminated; NULL for other keys */
     glim_str zhipu_id, secret; /* point into text */
+    glim_limit limit;          /* -1: not said */
 } key;
 
 struct glim_auth {
@@ -76,7 +77,7 @@ static size_t zhipu_dot(glim_str s)
 
 static glim_err key_init(key *k, glim_str s, glim_error *e)
 {
-    *k = (key){.text = NULL};
+    *k = (key){.limit = {-1, -1}};
     glim_err rc = glim_sha256(s, &k->digest, e);
     if (rc) return rc;
     glim_hex(k->digest.b, 4, k->id);
@@ -91,34 +92,102 @@ static glim_err key_init(key *k, glim_str s, glim_error *e)
     return GLIM_OK;
 }
 
-glim_err glim_auth_add(glim_auth *a, glim_str s, glim_error *e)
+static glim_err check_key(glim_str s, glim_error *e)
 {
-    key k;
     if (s.n == 0) return glim_fail(e, GLIM_E_INPUT, "an API key is empty");
     for (size_t i = 0; i < s.n; i++)
         if (s.p[i] < 0x21 || s.p[i] > 0x7e)
             return glim_fail_off(e, GLIM_E_INPUT, i,
                                  "an API key holds a blank or a byte that is no visible ASCII "
                                  "character; no client could send it");
+    return GLIM_OK;
+}
+
+static glim_err grow(glim_auth *a, glim_error *e)
+{
     if (a->n == KEYS_MAX) return glim_fail(e, GLIM_E_FULL, "more than %d API keys", KEYS_MAX);
-    if (a->n == a->cap) {
-        size_t cap = GLIM_MAX(a->cap * 2, 8);
-        key *grown = glim_alloc_array(cap, sizeof *grown);
-        if (!grown) return glim_fail(e, GLIM_E_NOMEM, "API keys");
-        if (a->n) memcpy(grown, a->keys, a->n * sizeof *grown);
-        if (a->n) glim_wipe(a->keys, a->n * sizeof *grown);
-        glim_free(a->keys);
-        a->keys = grown;
-        a->cap = cap;
-    }
-    glim_err rc = key_init(&k, s, e);
+    if (a->n < a->cap) return GLIM_OK;
+    size_t cap = GLIM_MAX(a->cap * 2, 8);
+    key *grown = glim_alloc_array(cap, sizeof *grown);
+    if (!grown) return glim_fail(e, GLIM_E_NOMEM, "API keys");
+    if (a->n) memcpy(grown, a->keys, a->n * sizeof *grown);
+    if (a->n) glim_wipe(a->keys, a->n * sizeof *grown);
+    glim_free(a->keys);
+    a->keys = grown;
+    a->cap = cap;
+    return GLIM_OK;
+}
+
+/* Into *old what it says nothing about; false when both say something, and not the same. */
+static bool merge(int64_t *old, int64_t now)
+{
+    if (now < 0 || *old == now) return true;
+    if (*old >= 0) return false;
+    *old = now;
+    return true;
+}
+
+static glim_err add(glim_auth *a, glim_str s, const glim_limit *limit, glim_error *e)
+{
+    key k;
+    glim_err rc = check_key(s, e);
+    if (!rc) rc = grow(a, e);
+    if (!rc) rc = key_init(&k, s, e);
     if (rc) return rc;
-    for (size_t i = 0; i < a->n; i++)
-        if (glim_digest_eq(&a->keys[i].digest, &k.digest)) {
-            key_deinit(&k);
-            return GLIM_OK;
-        }
+    k.limit = *limit;
+    for (size_t i = 0; i < a->n; i++) {
+        if (!glim_digest_eq(&a->keys[i].digest, &k.digest)) continue;
+        key_deinit(&k);
+        glim_limit both = a->keys[i].limit;
+        if (!merge(&both.per_minute, limit->per_minute) ||
+            !merge(&both.concurrent, limit->concurrent))
+            return glim_fail(e, GLIM_E_INPUT,
+                             "this key stood before with other limits; give it one line");
+        a->keys[i].limit = both;
+        return GLIM_OK;
+    }
     a->keys[a->n++] = k;
+    return GLIM_OK;
+}
+
+glim_err glim_auth_add(glim_auth *a, glim_str s, glim_error *e)
+{
+    const glim_limit unsaid = {-1, -1};
+    return add(a, s, &unsaid, e);
+}
+
+/* The first word of *line, which goes on behind it. */
+static glim_str next_word(glim_str *line)
+{
+    size_t n = 0;
+    while (n < line->n && line->p[n] != ' ' && line->p[n] != '\t')
+        n++;
+    glim_str word = glim_str_sub(*line, 0, n);
+    *line = glim_str_trim(glim_str_sub(*line, n, line->n), " \t");
+    return word;
+}
+
+/* "rate=N" and "concurrent=N". What else stands there may be a part of a key, so no message repeats it. */
+static glim_err read_limits(glim_str words, glim_limit *out, glim_error *e)
+{
+    *out = (glim_limit){-1, -1};
+    while (words.n) {
+        const glim_str rate = GLIM_STR("rate="), concurrent = GLIM_STR("concurrent=");
+        glim_str word = next_word(&words);
+        bool is_rate = glim_str_starts(word, rate);
+        if (!is_rate && !glim_str_starts(word, concurrent))
+            return glim_fail(e, GLIM_E_INPUT,
+                             "behind a key only rate=N and concurrent=N may stand, and a key holds "
+                             "no blank");
+        int64_t *to = is_rate ? &out->per_minute : &out->concurrent, n;
+        if (*to >= 0)
+            return glim_fail(e, GLIM_E_INPUT, "%s= stands twice", is_rate ? "rate" : "concurrent");
+        size_t at = is_rate ? rate.n : concurrent.n;
+        if (!glim_parse_i64(glim_str_sub(word, at, word.n), &n) || n < 0)
+            return glim_fail(e, GLIM_E_INPUT, "%s= needs a whole number, 0 for no limit",
+                             is_rate ? "rate" : "concurrent");
+        *to = n;
+    }
     return GLIM_OK;
 }
 
@@ -133,7 +202,10 @@ static glim_err add_lines(glim_auth *a, const char *path, glim_str text, glim_er
         text = glim_str_sub(text, end ? n + 1 : n, text.n);
         n_line++;
         if (line.n == 0 || line.p[0] == '#') continue;
-        glim_err rc = glim_auth_add(a, line, e);
+        glim_str word = next_word(&line);
+        glim_limit limit;
+        glim_err rc = read_limits(line, &limit, e);
+        if (!rc) rc = add(a, word, &limit, e);
         if (rc) {
             glim_error_prefix(e, "%s: line %zu", path, n_line);
             return rc;
@@ -289,7 +361,7 @@ static bool refuse(glim_auth_verdict *out, glim_problem_kind kind, const char *t
 bool glim_auth_check(const glim_auth *a, const glim_auth_given *given, int64_t now_s,
                      glim_auth_verdict *out)
 {
-    *out = (glim_auth_verdict){.ok = false};
+    *out = (glim_auth_verdict){.ok = false, .limit = {-1, -1}};
     if (given->n_authorization > 1)
         return refuse(out, GLIM_PROBLEM_BAD, "more than one Authorization header: send one");
     if (a->n == 0) return out->ok = true;
@@ -312,6 +384,7 @@ bool glim_auth_check(const glim_auth *a, const glim_auth_given *given, int64_t n
         if (m == EXPIRED) expired = true;
         if (m != MATCH) continue;
         memcpy(out->key_id, k->id, sizeof out->key_id);
+        out->limit = k->limit;
         return out->ok = true;
     }
     if (expired) return refuse(out, GLIM_PROBLEM_OLD_KEY, text_wrong);
@@ -381,12 +454,21 @@ static bool is_loopback(glim_str s)
     return v6 ? is_loopback_v6(host) : is_loopback_v4(host) || is_localhost(host);
 }
 
+static glim_str without_scheme(glim_str s)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; i < GLIM_COUNT(schemes); i++)
+        if (glim_str_starts(s, glim_str_of(schemes[i])))
+            return glim_str_sub(s, strlen(schemes[i]), s.n);
+    return s;
+}
+
 glim_err glim_bind_check(const char *const *listen, size_t n_listen, bool have_keys, bool insecure,
                          glim_error *e)
 {
     if (have_keys || insecure) return GLIM_OK;
     for (size_t i = 0; i < n_listen; i++)
-        if (!is_loopback(glim_str_of(listen[i])))
+        if (!is_loopback(without_scheme(glim_str_of(listen[i]))))
             return glim_fail(
                 e, GLIM_E_INPUT,
                 "%s can be reached from other machines and there is no API key: give "

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 
-typedef enum kind { COUNTER, GAUGE, HISTOGRAM, REQUESTS, INFO } kind;
+typedef enum kind { COUNTER, GAUGE, SECONDS, HISTOGRAM, REQUESTS, INFO, ALIAS, SPEED } kind;
 
 #define METRIC(id, kind, name, help, ...) static const uint64_t edges_##id[] = {__VA_ARGS__};
 #include "server/metrics.def"
@@ -18,7 +18,7 @@ typedef enum kind { COUNTER, GAUGE, HISTOGRAM, REQUESTS, INFO } kind;
 static const struct {
     kind kind;
     const char *name, *help;
-    const uint64_t *edges; /* microseconds */
+    const uint64_t *edges; /* microseconds; ALIAS, SPEED: ids */
     size_t n_edge;
 } rows[] = {
 #define METRIC(id, kind, name, help, ...) {kind, name, help, edges_##id, GLIM_COUNT(edges_##id)},
@@ -34,7 +34,7 @@ enum { EDGES_MAX = 16 };
 
 typedef struct cell {
     atomic_uint_fast64_t
-        value; /* counter; gauge as two's complement; histogram: sum in nanoseconds */
+        value; /* counter; gauge as two's complement; histogram and seconds: nanoseconds */
     atomic_uint_fast64_t
         bucket[EDGES_MAX + 1]; /* histogram: not cumulative, the last one is the rest */
 } cell;
@@ -103,7 +103,8 @@ static bool is_kind(glim_metric id, kind k)
 
 void glim_metric_add(glim_metrics *m, glim_metric id, uint64_t n)
 {
-    if (is_kind(id, COUNTER)) bump(&m->cells[id].value, n);
+    if (GLIM_NEVER((size_t)id >= GLIM_COUNT(rows))) return;
+    if (is_kind(id, rows[id].kind == SECONDS ? SECONDS : COUNTER)) bump(&m->cells[id].value, n);
 }
 
 void glim_metric_set(glim_metrics *m, glim_metric id, int64_t value)
@@ -115,6 +116,16 @@ void glim_metric_set(glim_metrics *m, glim_metric id, int64_t value)
 void glim_metric_move(glim_metrics *m, glim_metric id, int64_t by)
 {
     if (is_kind(id, GAUGE)) bump(&m->cells[id].value, (uint64_t)by);
+}
+
+void glim_metric_raise(glim_metrics *m, glim_metric id, int64_t value)
+{
+    if (!is_kind(id, GAUGE)) return;
+    uint_fast64_t old = look(&m->cells[id].value);
+    while ((int64_t)old < value &&
+           !atomic_compare_exchange_weak_explicit(&m->cells[id].value, &old, (uint64_t)value,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        continue;
 }
 
 void glim_metric_observe(glim_metrics *m, glim_metric id, uint64_t ns)
@@ -136,6 +147,15 @@ void glim_metric_request(glim_metrics *m, size_t i_route, int status)
     bump(&m->requests[i_route * GLIM_COUNT(codes) + i_code], 1);
 }
 
+/* Thousandths of what came a second. */
+static uint64_t speed_of(const glim_metrics *m, size_t id)
+{
+    uint64_t n = look(&m->cells[rows[id].edges[0]].value);
+    uint64_t ns = look(&m->cells[rows[id].edges[1]].value);
+    double speed = ns ? (double)n * 1e12 / (double)ns + 0.5 : 0;
+    return speed < 9e18 ? (uint64_t)speed : UINT64_C(9000000000000000000);
+}
+
 int64_t glim_metric_value(const glim_metrics *m, glim_metric id)
 {
     uint64_t n = 0;
@@ -143,7 +163,12 @@ int64_t glim_metric_value(const glim_metrics *m, glim_metric id)
     switch (rows[id].kind) {
     case COUNTER:
     case GAUGE:
+    case SECONDS:
         return (int64_t)look(&m->cells[id].value);
+    case ALIAS:
+        return glim_metric_value(m, (glim_metric)rows[id].edges[0]);
+    case SPEED:
+        return (int64_t)speed_of(m, id);
     case HISTOGRAM:
         for (size_t i = 0; i <= rows[id].n_edge; i++)
             n += look(&m->cells[id].bucket[i]);
@@ -174,17 +199,27 @@ static void add_label(glim_buf *out, const char *name, const char *value)
     (void)glim_buf_addc(out, '"');
 }
 
-/* Integers only: printf's %f writes the decimal sign of the locale. */
-static void add_seconds(glim_buf *out, uint64_t ns)
+/* value over 10 to the n_digit, without zeros at the end. Integers only: printf's %f writes the decimal sign of the
+ * locale. */
+static void add_fixed(glim_buf *out, uint64_t value, int n_digit)
 {
-    char text[32];
-    int n = 9;
-    (void)glim_buf_addf(out, "%" PRIu64, ns / 1000000000u);
-    for (uint64_t left = ns % 1000000000u, i = 9; i > 0; i--, left /= 10)
+    char text[20];
+    uint64_t unit = 1;
+    int n = n_digit;
+    for (int i = 0; i < n_digit; i++)
+        unit *= 10;
+    (void)glim_buf_addf(out, "%" PRIu64, value / unit);
+    uint64_t left = value % unit;
+    for (int i = n_digit; i > 0; i--, left /= 10)
         text[i - 1] = (char)('0' + left % 10);
     while (n > 0 && text[n - 1] == '0')
         n--;
     if (n) (void)glim_buf_addf(out, ".%.*s", n, text);
+}
+
+static void add_seconds(glim_buf *out, uint64_t ns)
+{
+    add_fixed(out, ns, 9);
 }
 
 static void add_histogram(const cell *c, size_t id, glim_buf *out)
@@ -220,37 +255,64 @@ static void add_requests(const glim_metrics *m, size_t id, glim_buf *out)
         }
 }
 
+/* What stands behind the name of a metric that has one value only. */
+static void add_value(const glim_metrics *m, size_t id, glim_buf *out)
+{
+    uint64_t value = look(&m->cells[id].value);
+    switch (rows[id].kind) {
+    case COUNTER:
+        (void)glim_buf_addf(out, "%" PRIu64, value);
+        break;
+    case SECONDS:
+        add_seconds(out, value);
+        break;
+    case SPEED:
+        add_fixed(out, speed_of(m, id), 3);
+        break;
+    default:
+        (void)glim_buf_addf(out, "%" PRId64, (int64_t)value);
+        break;
+    }
+}
+
+static size_t meant(size_t id)
+{
+    return rows[id].kind == ALIAS ? rows[id].edges[0] : id;
+}
+
+static void add_metric(const glim_metrics *m, size_t id, glim_buf *out)
+{
+    const char *name = rows[id].name;
+    switch (rows[id].kind) {
+    case HISTOGRAM:
+        add_histogram(&m->cells[id], id, out);
+        break;
+    case REQUESTS:
+        add_requests(m, id, out);
+        break;
+    case INFO:
+        (void)glim_buf_addf(out, "%s{", name);
+        add_label(out, "version", m->version);
+        (void)glim_buf_adds(out, "} 1\n");
+        break;
+    default:
+        (void)glim_buf_addf(out, "%s ", name);
+        add_value(m, meant(id), out);
+        (void)glim_buf_addc(out, '\n');
+        break;
+    }
+}
+
 glim_err glim_metrics_encode(const glim_metrics *m, glim_buf *out)
 {
-    static const char *const types[] = {[COUNTER] = "counter",
-                                        [GAUGE] = "gauge",
-                                        [HISTOGRAM] = "histogram",
-                                        [REQUESTS] = "counter",
-                                        [INFO] = "gauge"};
+    static const char *const types[] = {
+        [COUNTER] = "counter",  [GAUGE] = "gauge", [SECONDS] = "counter", [HISTOGRAM] = "histogram",
+        [REQUESTS] = "counter", [INFO] = "gauge",  [SPEED] = "gauge"};
     for (size_t id = 0; id < GLIM_COUNT(rows); id++) {
         const char *name = rows[id].name;
-        const cell *c = &m->cells[id];
         (void)glim_buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, rows[id].help, name,
-                            types[rows[id].kind]);
-        switch (rows[id].kind) {
-        case COUNTER:
-            (void)glim_buf_addf(out, "%s %" PRIu64 "\n", name, look(&c->value));
-            break;
-        case GAUGE:
-            (void)glim_buf_addf(out, "%s %" PRId64 "\n", name, (int64_t)look(&c->value));
-            break;
-        case HISTOGRAM:
-            add_histogram(c, id, out);
-            break;
-        case REQUESTS:
-            add_requests(m, id, out);
-            break;
-        case INFO:
-            (void)glim_buf_addf(out, "%s{", name);
-            add_label(out, "version", m->version);
-            (void)glim_buf_adds(out, "} 1\n");
-            break;
-        }
+                            types[rows[meant(id)].kind]);
+        add_metric(m, id, out);
     }
     return out->err;
 }

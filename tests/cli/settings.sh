@@ -26,7 +26,7 @@ t() { printf "$1" >bad.conf; "$GLIM" config check bad.conf; echo $?; "$GLIM" run
 t 'ctx = 1\nctxx = 2\n' 2>&1
 t '[server]\n' 2>&1
 t '[route]\n' 2>&1
-t 'tls-cert = x\n' 2>&1
+t 'batch = x\n' 2>&1
 t 'prompt = hi\n' 2>&1
 t 'ctx = many\n' 2>&1
 "$GLIM" config check nowhere.conf 2>&1; echo $?

@@ -95,8 +95,8 @@ static void values_are_checked(void **state)
         {GLIM_O_KV, "f", GLIM_E_USAGE, "none of f32, f16 or bf16"},
         {GLIM_O_CPU, "ref", GLIM_OK, NULL},
         {GLIM_O_CPU, "mmx", GLIM_E_USAGE, "no kernel level"},
-        {GLIM_O_TLS_CERT, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
-        {GLIM_O_TLS_KEY, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
+        {GLIM_O_WHERE, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
+        {GLIM_O_BATCH, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
     };
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
         glim_config *c = fresh();

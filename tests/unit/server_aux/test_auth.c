@@ -365,6 +365,20 @@ static void files(void **state)
         {"", 0, GLIM_E_INPUT, "no API key"},
         {"\n \n# nothing\n", 0, GLIM_E_INPUT, "no API key"},
         {"one\n\nsec ret\n", 1, GLIM_E_INPUT, "line 3"},
+        {"one rate=5\ntwo concurrent=0\nthree\t rate=1  concurrent=2 \r\n", 3, GLIM_OK, NULL},
+        {"one\none rate=5\none concurrent=3\none rate=5\n", 1, GLIM_OK, NULL},
+        {"rate=5\n", 1, GLIM_OK, NULL}, /* a strange key, but one */
+        {"one rate=5\none rate=6\n", 1, GLIM_E_INPUT, "line 2"},
+        {"one concurrent=0\none concurrent=1\n", 1, GLIM_E_INPUT, "line 2"},
+        {"sec rate=\n", 0, GLIM_E_INPUT, "rate= needs a whole number"},
+        {"sec rate=-1\n", 0, GLIM_E_INPUT, "rate= needs a whole number"},
+        {"sec rate=1.5\n", 0, GLIM_E_INPUT, "line 1"},
+        {"sec concurrent=9223372036854775808\n", 0, GLIM_E_INPUT, "concurrent= needs"},
+        {"sec rate=1 rate=1\n", 0, GLIM_E_INPUT, "rate= stands twice"},
+        {"sec rate =1\n", 0, GLIM_E_INPUT, "only rate=N and concurrent=N"},
+        {"one\nsec rate=1 secret\n", 1, GLIM_E_INPUT, "line 2"},
+        {"one\nsec RATE=1\n", 1, GLIM_E_INPUT, "line 2"},
+        {"one\nsec # comment\n", 1, GLIM_E_INPUT, "line 2"},
     };
     tmp_folder t;
     tmp_folder_make(&t);
@@ -384,6 +398,45 @@ static void files(void **state)
         }
         glim_auth_free(a);
     }
+    tmp_folder_end(&t);
+}
+
+static void limits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        int64_t per_minute, concurrent;
+    } cases[] = {{"plain", -1, -1},    {"both", 60, 4},      {"none", 0, 0},
+                 {"rate", 7, -1},      {"apart", 8, 9},      {"command-line", 3, -1},
+                 {"id.secret", 1, -1}, {"last-line", -1, 2}, {"wrong", -1, -1}};
+    tmp_folder t;
+    char path[400];
+    tmp_folder_make(&t);
+    tmp_text(&t, "keys",
+             "plain\nboth rate=60 concurrent=4\nnone concurrent=0 rate=0\nrate rate=7\n"
+             "apart rate=8\napart concurrent=9\ncommand-line rate=3\nid.secret rate=1\n"
+             "last-line concurrent=2");
+    glim_auth *a = glim_auth_new();
+    assert_int_equal(glim_auth_add(a, GLIM_STR("command-line"), NULL), GLIM_OK);
+    assert_int_equal(glim_auth_add_file(a, tmp_path(&t, "keys", path), NULL, 0, NULL), GLIM_OK);
+    assert_int_equal(glim_auth_add(a, GLIM_STR("both"), NULL), GLIM_OK);
+    assert_int_equal(glim_auth_count(a), GLIM_COUNT(cases) - 1);
+    for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
+        glim_auth_verdict v;
+        glim_auth_given g = {{NULL, 0}, 0, glim_str_of(cases[i].key)};
+        assert_int_equal(glim_auth_check(a, &g, NOW_S, &v), i + 1 < GLIM_COUNT(cases));
+        assert_int_equal(v.limit.per_minute, cases[i].per_minute);
+        assert_int_equal(v.limit.concurrent, cases[i].concurrent);
+    }
+    glim_auth_free(a);
+    a = glim_auth_new();
+    glim_auth_verdict v;
+    glim_auth_given nobody = {{NULL, 0}, 0, {NULL, 0}};
+    assert_true(glim_auth_check(a, &nobody, NOW_S, &v));
+    assert_int_equal(v.limit.per_minute, -1);
+    assert_int_equal(v.limit.concurrent, -1);
+    glim_auth_free(a);
     tmp_folder_end(&t);
 }
 
@@ -446,6 +499,17 @@ static void binds(void **state)
         {"128.0.0.1:1", false},
         {"[::ffff:10.0.0.1]:1", false},
         {"[fe80::1]:1", false},
+        {"http://127.0.0.1:8000", true},
+        {"https://127.0.0.1:8443", true},
+        {"https://[::1]:8443", true},
+        {"http://localhost:80", true},
+        {"http://0.0.0.0:8000", false},
+        {"https://0.0.0.0:8443", false},
+        {"https://[::]:8443", false},
+        {"http://", false},
+        {"https://http://127.0.0.1:1", false},
+        {"ftp://127.0.0.1:1", false},
+        {"http:127.0.0.1:1", false},
     };
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
         const char *two[] = {"127.0.0.1:1", cases[i].address};
@@ -534,10 +598,11 @@ static void hosts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(headers),     cmocka_unit_test(two_headers),  cmocka_unit_test(no_keys),
-        cmocka_unit_test(tokens),      cmocka_unit_test(forged),       cmocka_unit_test(texts),
-        cmocka_unit_test(no_memory),   cmocka_unit_test(keys_refused), cmocka_unit_test(files),
-        cmocka_unit_test(file_rights), cmocka_unit_test(binds),        cmocka_unit_test(hosts),
+        cmocka_unit_test(headers),   cmocka_unit_test(two_headers),  cmocka_unit_test(no_keys),
+        cmocka_unit_test(tokens),    cmocka_unit_test(forged),       cmocka_unit_test(texts),
+        cmocka_unit_test(no_memory), cmocka_unit_test(keys_refused), cmocka_unit_test(files),
+        cmocka_unit_test(limits),    cmocka_unit_test(file_rights),  cmocka_unit_test(binds),
+        cmocka_unit_test(hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

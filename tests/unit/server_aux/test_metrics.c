@@ -67,6 +67,63 @@ static void values(void **state)
     glim_buf_deinit(&b);
 }
 
+/* Time, averages, the largest value, and llama-server's names of them. */
+static void times_and_names(void **state)
+{
+    (void)state;
+    glim_buf b;
+    glim_buf_init(&b, 1 << 20);
+    glim_metrics *m = glim_metrics_new("1", NULL, 0);
+    has(text_of(m, &b), "llamacpp:prompt_tokens_seconds 0");
+    has(b.p, "llamacpp:predicted_tokens_seconds 0");
+    has(b.p, "llamacpp:prompt_seconds_total 0");
+    has(b.p, "glim_tokens_max 0");
+    glim_metric_add(m, GLIM_METRIC_PROMPT_TOKENS, 100);
+    glim_metric_add(m, GLIM_METRIC_CACHED_TOKENS, 58);
+    glim_metric_add(m, GLIM_METRIC_PROMPT_TOKENS_COMPUTED, 42);
+    glim_metric_add(m, GLIM_METRIC_PROMPT_SECONDS, 1500000000);
+    glim_metric_add(m, GLIM_METRIC_PROMPT_SECONDS, 1);
+    glim_metric_add(m, GLIM_METRIC_TOKENS_PREDICTED, 7);
+    glim_metric_add(m, GLIM_METRIC_PREDICTED_SECONDS, 21000000000);
+    glim_metric_raise(m, GLIM_METRIC_TOKENS_MAX, 100);
+    glim_metric_raise(m, GLIM_METRIC_TOKENS_MAX, 99);
+    glim_metric_set(m, GLIM_METRIC_REQUESTS_RUNNING, 3);
+    glim_metric_set(m, GLIM_METRIC_REQUESTS_WAITING, 2);
+    static const char *const lines[] = {
+        "# TYPE glim_prompt_seconds_total counter",
+        "glim_prompt_seconds_total 1.500000001",
+        "glim_prompt_tokens_computed_total 42",
+        "glim_tokens_predicted_seconds_total 21",
+        "glim_tokens_max 100",
+        "# TYPE llamacpp:prompt_tokens_total counter",
+        "llamacpp:prompt_tokens_total 42",
+        "# TYPE llamacpp:prompt_seconds_total counter",
+        "llamacpp:prompt_seconds_total 1.500000001",
+        "llamacpp:tokens_predicted_total 7",
+        "llamacpp:tokens_predicted_seconds_total 21",
+        "llamacpp:n_decode_total 7",
+        "# TYPE llamacpp:n_tokens_max gauge",
+        "llamacpp:n_tokens_max 100",
+        "# TYPE llamacpp:prompt_tokens_seconds gauge",
+        "llamacpp:prompt_tokens_seconds 28",
+        "llamacpp:predicted_tokens_seconds 0.333",
+        "# TYPE llamacpp:requests_processing gauge",
+        "llamacpp:requests_processing 3",
+        "llamacpp:requests_deferred 2",
+        "glim_rate_limited_total 0",
+        "glim_reloads_total 0",
+        "glim_reloads_failed_total 0",
+    };
+    text_of(m, &b);
+    for (size_t i = 0; i < GLIM_COUNT(lines); i++)
+        has(b.p, lines[i]);
+    assert_int_equal(glim_metric_value(m, GLIM_METRIC_PREDICTED_SECONDS), 21000000000);
+    assert_int_equal(glim_metric_value(m, GLIM_METRIC_LLAMA_DECODES), 7);
+    assert_int_equal(glim_metric_value(m, GLIM_METRIC_LLAMA_PREDICTED_SPEED), 333);
+    glim_metrics_free(m);
+    glim_buf_deinit(&b);
+}
+
 static void histogram(void **state)
 {
     (void)state;
@@ -140,6 +197,7 @@ static void *hammer(void *arg)
         glim_metric_move(m, GLIM_METRIC_REQUESTS_WAITING, i % 2 ? -1 : 1);
         glim_metric_observe(m, GLIM_METRIC_REQUEST, (uint64_t)i * 1000000);
         glim_metric_request(m, (size_t)i % 3, i % 2 ? 200 : 400);
+        glim_metric_raise(m, GLIM_METRIC_TOKENS_MAX, i);
     }
     return NULL;
 }
@@ -165,6 +223,7 @@ static void threads(void **state)
         pthread_join(t[i], NULL);
     assert_int_equal(glim_metric_value(m, GLIM_METRIC_TOKENS_PREDICTED), 80000);
     assert_int_equal(glim_metric_value(m, GLIM_METRIC_REQUESTS_WAITING), 0);
+    assert_int_equal(glim_metric_value(m, GLIM_METRIC_TOKENS_MAX), 19999);
     assert_int_equal(glim_metric_value(m, GLIM_METRIC_REQUEST), 80000);
     assert_int_equal(glim_metric_value(m, GLIM_METRIC_REQUESTS), 80000);
     glim_metrics_free(m);
@@ -193,8 +252,8 @@ static void no_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(histogram),
-                                       cmocka_unit_test(grammar), cmocka_unit_test(threads),
-                                       cmocka_unit_test(no_memory)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values),  cmocka_unit_test(times_and_names), cmocka_unit_test(histogram),
+        cmocka_unit_test(grammar), cmocka_unit_test(threads),         cmocka_unit_test(no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
