@@ -162,10 +162,12 @@ static glim_err listen_one(glim_http *h, const char *text, glim_http_place *at, 
     glim_err rc = split(text, host, port, &how, e);
     if (rc) return rc;
     if (how == HTTPS && !h->tls)
-        return glim_fail(e, GLIM_E_INPUT,
-                         "%s: HTTPS needs a certificate and its private key: give both, or write "
-                         "http://",
-                         text);
+        return glim_fail(
+            e, GLIM_E_INPUT,
+            "%s: HTTPS needs a certificate and its private key: give both (--tls-cert, "
+            "--tls-key), or write "
+            "http://",
+            text);
     at->tls = h->tls && how != HTTP;
     int gai = getaddrinfo(host, port, &hints, &list);
     if (gai)
