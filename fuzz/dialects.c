@@ -26,7 +26,8 @@ static void must_be_json(const glim_buf *b)
 static void check_problem(const glim_problem *p)
 {
     static const glim_problem_fn shapes[] = {glim_problem_openai, glim_problem_zhipu,
-                                             glim_problem_llama, glim_problem_ollama};
+                                             glim_problem_llama, glim_problem_ollama,
+                                             glim_problem_npu};
     must(p->msg[0] && memchr(p->msg, 0, sizeof p->msg) && memchr(p->param, 0, sizeof p->param));
     must((size_t)p->kind < GLIM_PROBLEM_COUNT);
     for (size_t i = 0; i < GLIM_COUNT(shapes); i++) {
@@ -45,6 +46,18 @@ static bool offered(const glim_chat *c, glim_str name)
     return false;
 }
 
+/* Text, ids or parts, and no two of them. */
+static void check_prompt(const glim_raw_prompt *p)
+{
+    must((p->text.n > 0) + (p->n_id > 0) + (p->n_part > 0) == 1);
+    for (size_t i = 0; i < p->n_id; i++)
+        must(p->ids[i] >= 0);
+    for (size_t i = 0; i < p->n_part; i++) {
+        must(p->parts[i].n_part == 0);
+        check_prompt(&p->parts[i]);
+    }
+}
+
 static void check_request(const glim_request *rq)
 {
     const glim_gen_opts *g = &rq->gen;
@@ -54,11 +67,11 @@ static void check_request(const glim_request *rq)
                        : rq->chat.n_message >= 1);
     must(!rq->context.n || (!rq->raw && rq->context.ids));
     for (size_t i = 0; i < rq->n_prompt; i++)
-        must(rq->prompts[i].text.p ? rq->prompts[i].text.n > 0 : rq->prompts[i].n_id > 0);
+        check_prompt(&rq->prompts[i]);
     must(!rq->continuous_usage || rq->include_usage);
     must(rq->logprobs == (g->n_logprob >= 0) && g->n_logprob <= 20);
     must(!(rq->echo && rq->logprobs));
-    must(isnan(g->temperature) || (g->temperature >= 0 && g->temperature <= 2));
+    must(isnan(g->temperature) || (g->temperature >= 0 && g->temperature <= 5));
     must(isnan(g->top_p) || (g->top_p > 0 && g->top_p <= 1));
     must(isnan(g->min_p) || (g->min_p >= 0 && g->min_p < 1));
     must(g->repetition_penalty > 0 && g->repetition_penalty <= 10);
@@ -108,9 +121,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     enum { N_ROUTE = 32 }; /* of which some are free: a new one leaves the seeds of the others be */
     static const glim_dialect *const dialects[N_ROUTE] = {
-        [0] = &glim_dialect_openai_chat,     [1] = &glim_dialect_openai_completions,
-        [2] = &glim_dialect_zhipu_chat,      [6] = &glim_dialect_ollama_chat,
-        [7] = &glim_dialect_ollama_generate,
+        [0] = &glim_dialect_openai_chat,       [1] = &glim_dialect_openai_completions,
+        [2] = &glim_dialect_zhipu_chat,        [6] = &glim_dialect_ollama_chat,
+        [7] = &glim_dialect_ollama_generate,   [9] = &glim_dialect_legacy_chat,
+        [10] = &glim_dialect_llama_completion, [11] = &glim_dialect_sglang_generate,
+        [12] = &glim_dialect_npu_infer,        [13] = &glim_dialect_sglang_health,
     };
     if (size == 0) return 0;
     glim_arena *a = glim_arena_new((size_t)256 << 20);
@@ -128,6 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         tokenize(a, body, pick == 4);
     } else if (pick == 8) {
         check_name(a, body);
+    } else if (pick == 14) {
+        (void)glim_embedding_is_llama(a, body);
     } else if (pick == 5) {
         glim_detokenize_request rq;
         if (glim_detokenize_decode(a, body, &rq, &p)) check_problem(&p);

@@ -188,6 +188,20 @@ static void join_lines(joined *j, glim_str s, glim_arena *a)
     must(done);
 }
 
+/* Of llama-server's objects, whose text goes on, or SGLang's, each of which has all of it. */
+static void join_piece(joined *j, const glim_json *v)
+{
+    const glim_json *text = glim_json_get(v, "text");
+    must(glim_json_is(text ? text : glim_json_get(v, "content"), GLIM_JSON_STRING));
+    if (text) {
+        must(glim_str_starts(text->text, glim_buf_view(&j->content)));
+        glim_buf_cut(&j->content, 0);
+    }
+    join(&j->content, text ? text : glim_json_get(v, "content"));
+    join(&j->finish, glim_json_get(v, "stop_type"));
+    join(&j->finish, glim_json_path(v, "meta_info.finish_reason.type"));
+}
+
 /* m: a message or a delta; c: the choice. */
 static void join_choice(joined *j, const glim_json *c, const glim_json *m)
 {
@@ -203,10 +217,10 @@ static void join_choice(joined *j, const glim_json *c, const glim_json *m)
     }
 }
 
-static void join_stream(joined *j, glim_str s, glim_arena *a)
+static void join_stream(joined *j, glim_str s, bool by_piece, glim_arena *a)
 {
     size_t n_chunk = 0;
-    for (;;) {
+    while (s.n) {
         glim_json *v;
         must(glim_str_starts(s, GLIM_STR("data: ")));
         size_t end = glim_str_find(s, GLIM_STR("\n\n"));
@@ -218,6 +232,7 @@ static void join_stream(joined *j, glim_str s, glim_arena *a)
         must(glim_str_find(data, GLIM_STR("\xC2\x85")) == SIZE_MAX);
         if (glim_str_is(data, "[DONE]")) break;
         must(glim_json_parse(a, data, &v, NULL) == GLIM_OK);
+        if (by_piece) join_piece(j, v);
         GLIM_JSON_EACH(c, glim_json_get(v, "choices"))
         join_choice(j, c, glim_json_get(c, "delta"));
         n_chunk++;
@@ -225,11 +240,14 @@ static void join_stream(joined *j, glim_str s, glim_arena *a)
     must(s.n == 0 && n_chunk > 0);
 }
 
-static void join_body(joined *j, glim_str s, glim_arena *a)
+static void join_body(joined *j, glim_str s, bool by_piece, glim_arena *a)
 {
     glim_json *v;
     must(glim_json_parse(a, s, &v, NULL) == GLIM_OK);
-    if (!glim_json_get(v, "choices")) must(join_object(j, v));
+    if (by_piece)
+        join_piece(j, v);
+    else if (!glim_json_get(v, "choices"))
+        must(join_object(j, v));
     GLIM_JSON_EACH(c, glim_json_get(v, "choices"))
     join_choice(j, c, glim_json_get(c, "message"));
 }
@@ -260,14 +278,17 @@ static void deinit_joined(joined *j)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const glim_dialect *const dialects[] = {
-        &glim_dialect_openai_chat, &glim_dialect_zhipu_chat, &glim_dialect_openai_completions,
-        &glim_dialect_ollama_chat, &glim_dialect_ollama_generate};
+        &glim_dialect_openai_chat,        &glim_dialect_zhipu_chat,
+        &glim_dialect_openai_completions, &glim_dialect_ollama_chat,
+        &glim_dialect_ollama_generate,    &glim_dialect_legacy_chat,
+        &glim_dialect_llama_completion,   &glim_dialect_sglang_generate};
     static script s;
     static joined whole, parts;
     static const glim_raw_prompt prompt = {.text = {"p", 1}};
     if (size < 2) return 0;
     const glim_dialect *d = dialects[data[0] % GLIM_COUNT(dialects)];
-    bool raw = d == &glim_dialect_openai_completions;
+    bool by_piece = d == &glim_dialect_llama_completion || d == &glim_dialect_sglang_generate;
+    bool raw = by_piece || d == &glim_dialect_openai_completions;
     glim_request rq = {.n = 1,
                        .raw = raw,
                        .prompts = raw ? &prompt : NULL,
@@ -287,10 +308,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     init_joined(&whole);
     init_joined(&parts);
     run(d, &rq, &s, &body);
-    join_body(&whole, glim_buf_view(&body), a);
+    join_body(&whole, glim_buf_view(&body), by_piece, a);
     rq.stream = true;
     run(d, &rq, &s, &stream);
-    (has_lines(d) ? join_lines : join_stream)(&parts, glim_buf_view(&stream), a);
+    if (has_lines(d))
+        join_lines(&parts, glim_buf_view(&stream), a);
+    else
+        join_stream(&parts, glim_buf_view(&stream), by_piece, a);
     same(&whole.reasoning, &parts.reasoning);
     same(&whole.finish, &parts.finish);
     must(whole.finish.n > 0);

@@ -9,8 +9,6 @@
 #include "api/sglang_priv.h"
 #include "api/wire_priv.h"
 
-#include <stdio.h>
-
 enum { DEFAULT_TOKENS = 128 };
 
 /* ---- fields ---------------------------------------------------------------------------------- */
@@ -164,14 +162,15 @@ static glim_err read_rids(glim_arena *a, const glim_json *v, glim_sglang_own *ow
 
 /* ---- sampling -------------------------------------------------------------------------------- */
 
-/* An error's path begins within sampling_params. */
+/* "top_p: 3 is above 1" becomes "sampling_params.top_p: ...", what has no path gets this one. */
 static glim_err within_params(glim_err rc, glim_error *e)
 {
-    char msg[sizeof e->msg];
+    char text[sizeof e->msg];
     if (!rc || !e) return rc;
-    memcpy(msg, e->msg, sizeof msg);
-    snprintf(e->msg, sizeof e->msg, "sampling_params.%.*s", (int)(sizeof msg - 17), msg);
-    return rc;
+    size_t n = strcspn(e->msg, ": ");
+    bool path = e->msg[n] == ':';
+    memcpy(text, e->msg, sizeof text);
+    return glim_fail_off(e, rc, e->offset, "sampling_params%s%s", path ? "." : ": ", text);
 }
 
 /* One object, or a list of equal ones: all prompts of a request are sampled alike. */
@@ -198,7 +197,7 @@ static glim_err read_params(glim_arena *a, sglang_wire *w, const glim_sglang_own
     }
     if (v->type != GLIM_JSON_OBJECT) return glim_api_wrong_type(p, "an object", v, e);
     return within_params(
-        glim_wire_read(a, v, param_fields, GLIM_COUNT(param_fields), &w->shared, out, e), e);
+        glim_wire_read_object(a, v, param_fields, GLIM_COUNT(param_fields), w, out, e), e);
 }
 
 /* Nothing tells the probabilities of a prompt's own tokens: they may begin behind it only. */

@@ -15,12 +15,20 @@ static void on_stop(int sig)
     if (running) glim_server_stop(running);
 }
 
+static void on_reload(int sig)
+{
+    (void)sig;
+    if (running) glim_server_reload(running);
+}
+
 static void catch_signals(void)
 {
-    struct sigaction sa = {.sa_handler = on_stop};
+    struct sigaction sa = {.sa_handler = on_stop}, again = {.sa_handler = on_reload};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigemptyset(&sa.sa_mask);
+    sigemptyset(&again.sa_mask);
     sigemptyset(&ignore.sa_mask);
+    sigaction(SIGHUP, &again, NULL);
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
@@ -151,19 +159,44 @@ static glim_err origins(glim_cli *c, glim_server_opts *o, glim_error *e)
     return list(c, GLIM_O_CORS, &o->cors, &o->n_cors, e);
 }
 
+typedef struct session {
+    glim_cli *c;
+    const glim_server_opts *o;
+} session;
+
 static void on_listen(void *user, glim_server *s)
 {
-    for (size_t i = 0; glim_server_address(s, i)[0]; i++)
-        glim_cli_say(user, "listening at http://%s", glim_server_address(s, i));
+    const session *v = user;
+    const char *a;
+    for (size_t i = 0; (a = glim_server_address(s, i))[0]; i++)
+        glim_cli_say(v->c, "listening at %s%s",
+                     a[0] == '/' || a[0] == '@' ? "unix:"
+                     : glim_server_is_tls(s, i) ? "https://"
+                                                : "http://",
+                     a);
 }
 
+/* A line that answers when it is pasted; with keys one of them has to be put in. */
 static void on_ready(void *user, glim_server *s)
 {
-    glim_cli_say(user, "ready; try");
-    fprintf(stderr,
-            "  curl http://%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-            "    -d '{\"messages\":[{\"role\":\"user\",\"content\":\"Who are you?\"}]}'\n",
-            glim_server_address(s, 0));
+    const session *v = user;
+    const char *a = glim_server_address(s, 0);
+    bool is_path = a[0] == '/', is_tls = glim_server_is_tls(s, 0);
+    glim_cli_say(v->c, "ready; try");
+    fprintf(
+        stderr,
+        "  curl %s%s%shttp%s://%s/v1/chat/completions%s -H 'Content-Type: application/json' \\\n"
+        "    -d "
+        "'{\"model\":\"default\",\"messages\":[{\"role\":\"user\",\"content\":\"Who are "
+        "you?\"}]}'\n",
+        is_path  ? "--unix-socket "
+        : is_tls ? "--cacert "
+                 : "",
+        is_path  ? a
+        : is_tls ? v->o->tls_cert
+                 : "",
+        is_path || is_tls ? " " : "", is_tls ? "s" : "", is_path ? "localhost" : a,
+        v->o->n_key || v->o->key_file ? " -H 'Authorization: Bearer KEY'" : "");
 }
 
 static bool show_loading(void *user, uint64_t done, uint64_t total)
@@ -209,7 +242,8 @@ int glim_cmd_serve(glim_cli *c)
     o.model.progress_user = &progress;
     o.on_listen = on_listen;
     o.on_ready = on_ready;
-    o.user = c;
+    session v = {c, &o};
+    o.user = &v;
     catch_signals();
     if (!rc) rc = glim_server_new(&o, &s, &e);
     running = s;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * conn.c - one connection: bytes in, messages one after the other, bytes out, time limits, the end.
  * Owns:   the socket, what was read and not taken, what was written and not sent, and the exchange that it is in.
- * Layout: IDLE -> HEAD -> BODY -> RUN -> IDLE ..., or SKIP for a body nobody wants, or LINGER at the end. The next
+ * Layout: HELLO (TLS only) -> IDLE -> HEAD -> BODY -> RUN -> IDLE ..., or SKIP for a body nobody wants, or LINGER at the end. The next
  * message is looked at when the reply to the last one has left: a client that does not read is not served ahead.
  * Thread: I/O. Handlers may do anything in their callbacks, also to other connections: every change only marks a
  * connection, and glim_http_settle(), at the end of each callback of the loop, sends, goes on and closes.
@@ -100,6 +100,7 @@ static void fill(glim_http_conn *c, glim_http_exchange *x)
     rq->n_header = r->n_header;
     rq->http10 = r->http10;
     rq->loopback_listener = c->loopback;
+    rq->tls = c->tls != NULL;
     rq->t_head_ns = c->http->now;
     memcpy(x->peer, c->peer, sizeof x->peer);
     rq->peer = glim_str_of(x->peer);
@@ -196,13 +197,39 @@ static void empty(glim_buf *b, size_t *at, size_t keep)
     }
 }
 
+static ssize_t put_bytes(glim_http_conn *c, const char *p, size_t n)
+{
+    if (!c->tls) return send(c->fd, p, n, MSG_NOSIGNAL);
+    ssize_t put = glim_tls_write(c->tls, p, n);
+    int saved = errno;
+    if (c->tls->moved) c->t_sent = c->http->now; /* a part of a record is progress too */
+    c->tls->moved = false;
+    errno = saved;
+    return put;
+}
+
+/* What comes when we have said goodbye is thrown away as it is. */
+static ssize_t get_bytes(glim_http_conn *c, char *p, size_t n)
+{
+    if (!c->tls || c->phase == GLIM_CONN_LINGER) return recv(c->fd, p, n, 0);
+    return glim_tls_read(c->tls, p, n);
+}
+
+static void tell_tls_error(const glim_http_conn *c)
+{
+    if (c->tls && c->tls->dead)
+        GLIM_DEBUG("server", "tls", "peer=%s handshake=%d error=%s", c->peer, c->tls->up,
+                   GLIM_QUOTE(glim_str_of(c->tls->why)));
+}
+
 static void send_out(glim_http_conn *c)
 {
     while (glim_http_conn_unsent(c)) {
-        ssize_t n = send(c->fd, c->out.p + c->out_at, glim_http_conn_unsent(c), MSG_NOSIGNAL);
+        ssize_t n = put_bytes(c, c->out.p + c->out_at, glim_http_conn_unsent(c));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
         if (n <= 0) {
+            tell_tls_error(c);
             c->doomed = true;
             return;
         }
@@ -233,15 +260,28 @@ static void take_bytes(glim_http_conn *c)
     bool lingers = c->phase == GLIM_CONN_LINGER;
     size_t room = GLIM_MIN(lingers ? sizeof h->scratch : c->in.max - c->in.n, sizeof h->scratch);
     if (room == 0) return;
-    ssize_t n = recv(c->fd, h->scratch, room, 0);
+    ssize_t n = get_bytes(c, h->scratch, room);
     if (n > 0) {
         c->t_byte = h->now;
         if (!lingers && glim_buf_add(&c->in, h->scratch, (size_t)n)) c->doomed = true;
     } else if (n == 0) {
         see_eof(c);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        tell_tls_error(c);
         c->doomed = true;
     }
+}
+
+/* As much was read ahead of the message being answered as is ever kept. */
+static bool is_full(const glim_http_conn *c)
+{
+    return c->phase == GLIM_CONN_RUN && n_waiting(c) >= c->in.max;
+}
+
+/* What was read lies within TLS, and no event will tell. */
+static bool has_unseen(const glim_http_conn *c)
+{
+    return c->tls && c->tls->more && !c->eof && c->phase != GLIM_CONN_LINGER && !is_full(c);
 }
 
 /* ---- messages ---------------------------------------------------------------------------------- */
@@ -326,7 +366,8 @@ static void message_is_refused(glim_http_conn *c)
 /* Reads on in what has come. False: there is nothing to do before something happens. */
 static bool read_on(glim_http_conn *c)
 {
-    if (c->phase == GLIM_CONN_RUN || c->phase == GLIM_CONN_LINGER) return false;
+    if (c->phase == GLIM_CONN_RUN || c->phase == GLIM_CONN_LINGER || c->phase == GLIM_CONN_HELLO)
+        return false;
     if (c->phase == GLIM_CONN_IDLE) {
         if (n_waiting(c) == 0) return false;
         if (!begin_message(c)) return true;
@@ -350,13 +391,21 @@ static bool read_on(glim_http_conn *c)
     return true;
 }
 
+/* Shuts our side; under TLS behind its goodbye, which may have to wait for room. False: the client is gone. */
+static bool shut(glim_http_conn *c)
+{
+    c->bye_waits = c->tls && !glim_tls_bye(c->tls);
+    return c->bye_waits || shutdown(c->fd, SHUT_WR) == 0;
+}
+
 /* Closing at once would make the system throw away what the client has not read yet if it still sends: shut our side,
  * read on for a while. A stream that broke off and has no other way to show it (HTTP/1.0) is reset. */
 static void linger(glim_http_conn *c, bool reset)
 {
     struct linger now = {.l_onoff = 1};
     if (reset) (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    if (reset || c->eof || shutdown(c->fd, SHUT_WR) != 0) {
+    if (reset && c->tls) c->tls->dead = true; /* a goodbye would say that the reply is whole */
+    if (reset || c->eof || !shut(c)) {
         c->doomed = true;
         return;
     }
@@ -381,6 +430,48 @@ static void end_message(glim_http_conn *c)
     }
 }
 
+/* ---- the beginning of TLS ---------------------------------------------------------------------- */
+
+/* Plain HTTP on a TLS port is told so in plain, where a browser shows it. */
+static void refuse_plain(glim_http_conn *c)
+{
+    glim_tls_link_free(c->tls);
+    c->tls = NULL;
+    if (!begin_message(c)) return;
+    glim_http_reader_refuse(&c->x->r, GLIM_HTTP_MALFORMED,
+                            "this port speaks HTTPS; begin the address with https://");
+    message_is_refused(c);
+}
+
+/* A handshake begins with a byte that no method begins with. False: not TLS, or nothing there. */
+static bool begins_tls(glim_http_conn *c)
+{
+    unsigned char first = 0;
+    ssize_t n = recv(c->fd, &first, 1, MSG_PEEK);
+    c->first_seen = n == 1;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return false;
+    bool letter = (first >= 'A' && first <= 'Z') || (first >= 'a' && first <= 'z');
+    if (n != 1)
+        c->doomed = true;
+    else if (letter)
+        refuse_plain(c);
+    return n == 1 && !letter;
+}
+
+/* Goes on with the handshake. What the client said behind it may have been read already. */
+static void greet(glim_http_conn *c)
+{
+    if (!c->first_seen && !begins_tls(c)) return;
+    if (!glim_tls_shake(c->tls)) return;
+    if (c->tls->up) {
+        set_phase(c, GLIM_CONN_IDLE);
+        take_bytes(c);
+    } else {
+        tell_tls_error(c);
+        linger(c, false); /* the client can read the alert */
+    }
+}
+
 /* ---- time -------------------------------------------------------------------------------------- */
 
 static uint64_t after(uint64_t t, int64_t ms)
@@ -397,6 +488,7 @@ static uint64_t due(const glim_http_conn *c)
     case GLIM_CONN_IDLE:
         t = after(c->t_since, o->idle_ms);
         break;
+    case GLIM_CONN_HELLO:
     case GLIM_CONN_HEAD:
         t = after(c->t_since, o->head_ms);
         break;
@@ -447,6 +539,7 @@ static void expire(glim_http_conn *c)
         return;
     }
     switch (c->phase) {
+    case GLIM_CONN_HELLO:
     case GLIM_CONN_IDLE:
     case GLIM_CONN_LINGER:
         c->doomed = true;
@@ -479,6 +572,11 @@ static void drop(glim_http_conn *c)
     event_del(&c->ev_read);
     event_del(&c->ev_write);
     event_del(&c->timer);
+    if (c->tls) {
+        /* Not in the middle of a message: it would say that what came is all. */
+        if (!x && glim_http_conn_unsent(c) == 0) (void)glim_tls_bye(c->tls);
+        glim_tls_link_free(c->tls);
+    }
     close(c->fd);
     glim_buf_deinit(&c->in);
     glim_buf_deinit(&c->out);
@@ -504,12 +602,25 @@ static void want(struct event *ev, bool *added, bool wanted, bool *failed)
     *added = wanted;
 }
 
+/* TLS may have to send before it can read, and the other way round; an event that it has no use for would come again
+ * and again. */
+static void tls_needs(const glim_http_conn *c, bool *reads, bool *writes)
+{
+    const glim_tls_link *l = c->tls;
+    bool talks = c->phase != GLIM_CONN_LINGER;
+    bool read_waits = talks && *reads && l->read_needs_write;
+    bool write_waits = talks && *writes && l->write_needs_read;
+    *reads = (*reads && !read_waits) || write_waits;
+    *writes = (*writes && !write_waits) || read_waits || c->bye_waits;
+}
+
 static void watch(glim_http_conn *c)
 {
-    bool full = c->phase == GLIM_CONN_RUN && n_waiting(c) >= c->in.max;
+    bool reads = !c->eof && !is_full(c), writes = glim_http_conn_unsent(c) > 0;
     bool was = c->reading;
-    want(&c->ev_read, &c->reading, !c->eof && !full, &c->doomed);
-    want(&c->ev_write, &c->writing, glim_http_conn_unsent(c) > 0, &c->doomed);
+    if (c->tls) tls_needs(c, &reads, &writes);
+    want(&c->ev_read, &c->reading, reads, &c->doomed);
+    want(&c->ev_write, &c->writing, writes, &c->doomed);
     if (was && !c->reading) c->t_look = c->http->now + LOOK_NS;
     set_timer(c, due(c));
 }
@@ -535,6 +646,7 @@ static void pump(glim_http_conn *c)
             set_timer(c, h->now); /* goes on when the others had their turn */
             break;
         } else if (!read_on(c)) {
+            if (has_unseen(c)) set_timer(c, h->now);
             break;
         }
     }
@@ -557,7 +669,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     c->http->now = glim_now_ns();
-    take_bytes(c);
+    if (c->phase == GLIM_CONN_HELLO)
+        greet(c);
+    else
+        take_bytes(c);
     glim_http_conn_mark(c);
     glim_http_settle(c->http);
 }
@@ -568,6 +683,13 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     c->http->now = glim_now_ns();
+    if (c->bye_waits && !shut(c)) c->doomed = true;
+    if (c->tls && c->tls->read_needs_write) {
+        if (c->phase == GLIM_CONN_HELLO)
+            greet(c);
+        else
+            take_bytes(c);
+    }
     glim_http_conn_mark(c);
     glim_http_settle(c->http);
 }
@@ -580,6 +702,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     c->http->now = glim_now_ns();
     c->t_timer = 0;
     if (c->http->now >= due(c)) expire(c);
+    if (has_unseen(c)) take_bytes(c);
     glim_http_conn_mark(c);
     glim_http_settle(c->http);
 }
@@ -597,6 +720,11 @@ void glim_http_conn_open(const glim_http_listener *l, int fd, const struct socka
 #ifdef SO_NOSIGPIPE
     (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
 #endif
+    if (l->tls && !(c->tls = glim_tls_link_new(h->tls, fd))) {
+        glim_free(c);
+        close(fd);
+        return;
+    }
     c->http = h;
     c->fd = fd;
     c->loopback = l->loopback;
@@ -610,7 +738,7 @@ void glim_http_conn_open(const glim_http_listener *l, int fd, const struct socka
     if (h->conns) h->conns->prev = c;
     h->conns = c;
     h->n_conn++;
-    set_phase(c, GLIM_CONN_IDLE);
+    set_phase(c, c->tls ? GLIM_CONN_HELLO : GLIM_CONN_IDLE);
     c->t_byte = h->now;
     glim_http_conn_mark(c);
 }

@@ -5,6 +5,7 @@
 #define GLIM_SERVER_CONN_PRIV_H
 
 #include "server/http_priv.h"
+#include "server/tls.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -35,6 +36,7 @@ typedef struct glim_http_exchange {
 } glim_http_exchange;
 
 typedef enum glim_http_phase {
+    GLIM_CONN_HELLO, /* TLS: the handshake */
     GLIM_CONN_IDLE, /* no byte of a message yet */
     GLIM_CONN_HEAD,
     GLIM_CONN_BODY,
@@ -54,6 +56,9 @@ struct glim_http_conn {
     bool close_after;      /* behind the reply */
     bool reading, writing; /* which events are added */
     bool loopback;
+    bool first_seen;    /* TLS: the first byte was looked at */
+    bool bye_waits;     /* TLS: there was no room yet for our last bytes */
+    glim_tls_link *tls; /* NULL: plain */
     glim_http_exchange *x;
     glim_buf in, out; /* in: at most GLIM_HTTP_IN bytes that are not taken yet */
     size_t in_at, out_at;
@@ -71,9 +76,15 @@ struct glim_http_conn {
 typedef struct glim_http_listener {
     glim_http *http;
     int fd;
-    bool loopback;
+    bool loopback, tls;
+    bool inherited; /* the caller's until the server stands */
     struct event ev;
 } glim_http_listener;
+
+typedef struct glim_http_place {
+    char text[112]; /* "host:port", or the path of a socket */
+    bool tls;
+} glim_http_place;
 
 typedef struct glim_http_posted {
     void (*fn)(void *arg);
@@ -88,12 +99,14 @@ typedef struct glim_http_posts {
 struct glim_http_every;
 
 struct glim_http {
-    glim_http_opts o; /* listen is not kept */
+    glim_http_opts o; /* nothing of it that points elsewhere is kept, but user */
     struct event_base *base;
     glim_http_listener *listeners;
     size_t n_listener;
-    char (*addresses)[GLIM_HTTP_ADDRESS]; /* of each option, in order */
-    size_t n_address;
+    glim_http_place *places; /* of each option or inherited socket, in order */
+    size_t n_place;
+    glim_tls *tls; /* what new connections get; NULL: none */
+    char *tls_cert, *tls_key;
     bool running, listening, draining;
     struct event ev_retry, ev_wake;
     uint64_t t_warned; /* of running out of descriptors */
@@ -118,6 +131,9 @@ struct glim_http {
 /* Opens the sockets of all options into h. Errors: as glim_http_new(); what was opened is h's. */
 GLIM_MUST_USE glim_err glim_http_listen(glim_http *h, const char *const *list, size_t n,
                                         glim_error *e);
+/* The same for sockets that listen already; without success they stay the caller's. */
+GLIM_MUST_USE glim_err glim_http_inherit(glim_http *h, const int *fds, size_t n, glim_error *e);
+/* "127.0.0.1:8000", "[::1]:8000", "unix:0". */
 void glim_http_address_text(const struct sockaddr *sa, char out[GLIM_HTTP_ADDRESS]);
 
 /* ---- http.c ---- */

@@ -86,6 +86,9 @@ glim_exchange *glim_exchange_new(glim_server *s, glim_http_req *rq, const glim_r
     x->peer = glim_exchange_keep(x, rq->peer);
     x->origin = glim_http_header_get(rq, "origin");
     if (x->origin.p) x->origin = glim_exchange_keep(x, x->origin);
+    if (!glim_trace_parse(glim_http_header_get(rq, "traceparent"), x->trace_id, x->span_id))
+        x->trace_id[0] = 0;
+    x->limit = (glim_limit){-1, -1};
     x->zhipu_client =
         glim_http_header_get(rq, "zai-sdk-ver").p || glim_http_header_get(rq, "zhipuai-sdk-ver").p;
     take_request_id(x, glim_http_header_get(rq, "x-request-id"));
@@ -156,8 +159,7 @@ bool glim_exchange_knows(glim_exchange *x, glim_str model)
 {
     if (glim_server_knows(x->s, model)) return true;
     glim_exchange_fail(x, GLIM_PROBLEM_MODEL, "model",
-                       "no model is called %s here; GET /v1/models lists what there is",
-                       GLIM_QUOTE(model));
+                       "model %s not found; GET /v1/models lists what there is", GLIM_QUOTE(model));
     return false;
 }
 
@@ -395,7 +397,7 @@ static void on_done(void *user, const glim_error *e)
 
 /* ---- submission (worker) ----------------------------------------------------------------------- */
 
-static void submit_failed(glim_exchange *x, const glim_error *e)
+static void submit_failed(glim_exchange *x, const glim_job_input *in, size_t n, const glim_error *e)
 {
     glim_sched_stat st;
     glim_problem_from(e, &x->problem);
@@ -410,6 +412,9 @@ static void submit_failed(glim_exchange *x, const glim_error *e)
     } else if (e->code == GLIM_E_CONTEXT) {
         snprintf(x->problem.param, sizeof x->problem.param, "%s",
                  x->req.raw ? "prompt" : "messages");
+        x->problem.n_ctx = x->info.n_ctx;
+        for (size_t i = 0; i < n; i++) /* the first that is too long is the one that was refused */
+            if (x->problem.n_prompt < x->info.n_ctx) x->problem.n_prompt = (int64_t)in[i].n_id;
     }
     for (size_t i = 0; i < x->n_choice; i++)
         free_notes(x->choices[i].end);
@@ -447,7 +452,7 @@ void glim_exchange_submit(glim_exchange *x, glim_job_input *in, size_t n)
     if (rc) {
         for (size_t i = 0; i < n; i++)
             glim_exchange_unref(x);
-        submit_failed(x, &e);
+        submit_failed(x, in, n, &e);
         return;
     }
     pthread_mutex_lock(&x->lock);
@@ -588,6 +593,12 @@ static void count_stop(glim_exchange *x, const glim_note *n)
     glim_metric_add(m, GLIM_METRIC_PROMPT_TOKENS, (uint64_t)c->usage.n_prompt);
     glim_metric_add(m, GLIM_METRIC_CACHED_TOKENS, (uint64_t)c->usage.n_cached);
     glim_metric_add(m, GLIM_METRIC_TOKENS_PREDICTED, (uint64_t)c->usage.n_completion);
+    glim_metric_add(m, GLIM_METRIC_PROMPT_TOKENS_COMPUTED,
+                    (uint64_t)(c->usage.n_prompt - c->usage.n_cached));
+    glim_metric_add(m, GLIM_METRIC_PROMPT_SECONDS, (uint64_t)(c->usage.prompt_ms * 1e6));
+    glim_metric_add(m, GLIM_METRIC_PREDICTED_SECONDS, (uint64_t)(c->usage.completion_ms * 1e6));
+    if (c->usage.n_prompt + c->usage.n_completion > glim_metric_value(m, GLIM_METRIC_TOKENS_MAX))
+        glim_metric_set(m, GLIM_METRIC_TOKENS_MAX, c->usage.n_prompt + c->usage.n_completion);
     if (!x->t_first_ns || n->i_choice > 0) return;
     uint64_t ttft = x->t_first_ns - x->t0_ns, prefill = (uint64_t)(c->usage.prompt_ms * 1e6);
     glim_metric_observe(m, GLIM_METRIC_TIME_TO_FIRST_TOKEN, ttft);
@@ -599,6 +610,7 @@ static void log_when_over(glim_exchange *x)
 {
     if (x->rq || x->working || x->logged || x->n_over < x->n_choice) return;
     x->logged = true;
+    if (x->limited) glim_limits_leave(x->s->limits, x->key_id);
     glim_usage u = {0};
     const char *finish = "-";
     for (size_t i = 0; i < x->n_choice; i++) {
@@ -612,13 +624,14 @@ static void log_when_over(glim_exchange *x)
     uint64_t now = glim_now_ns();
     GLIM_INFO("server", "request",
               "id=%.*s route=%s status=%d key=%s peer=%.*s stream=%d choices=%zu prompt=%lld "
-              "cached=%lld completion=%lld reasoning=%lld finish=%s ttft_ms=%.1f ms=%.1f",
+              "cached=%lld completion=%lld reasoning=%lld finish=%s ttft_ms=%.1f ms=%.1f%s%s%s%s",
               (int)x->request_id.n, x->request_id.p, x->route->pattern, x->status_sent,
               x->key_id[0] ? x->key_id : "-", (int)x->peer.n, x->peer.p, x->req.stream, x->n_choice,
               (long long)u.n_prompt, (long long)u.n_cached, (long long)u.n_completion,
               (long long)u.n_reasoning, finish,
               x->t_first_ns ? (double)(x->t_first_ns - x->t0_ns) / 1e6 : 0.0,
-              (double)(now - x->t0_ns) / 1e6);
+              (double)(now - x->t0_ns) / 1e6, x->trace_id[0] ? " trace=" : "", x->trace_id,
+              x->trace_id[0] ? " span=" : "", x->trace_id[0] ? x->span_id : "");
 }
 
 static void take_note(glim_exchange *x, const glim_note *n)

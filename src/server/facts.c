@@ -45,22 +45,23 @@ static void make_digest(const char *path, uint64_t size, glim_model_facts *out)
 void glim_server_facts(const glim_model *m, const char *path, glim_model_facts *out)
 {
     const glim_model_info *i = glim_model_get_info(m);
-    *out = (glim_model_facts){.format = glim_str_of(i->format),
-                              .arch = glim_str_of(i->arch),
-                              .quant = glim_str_of(i->quant),
-                              .path = glim_str_of(path),
-                              .license = i->license,
-                              .template_name = glim_str_of(i->template_name ? i->template_name : ""),
-                              .template_text = i->template_text,
-                              .n_layer = i->n_layer,
-                              .n_embd = i->n_embd,
-                              .n_head = i->n_head,
-                              .n_vocab = i->n_vocab,
-                              .n_expert = i->n_expert,
-                              .n_expert_used = i->n_expert_used,
-                              .temperature = i->temperature,
-                              .top_p = i->top_p,
-                              .min_p = i->min_p,
-                              .top_k = i->top_k};
+    *out =
+        (glim_model_facts){.format = glim_str_of(i->format),
+                           .arch = glim_str_of(i->arch),
+                           .quant = glim_str_of(i->quant),
+                           .path = glim_str_of(path),
+                           .license = i->license,
+                           .template_name = glim_str_of(i->template_name ? i->template_name : ""),
+                           .template_text = i->template_text,
+                           .n_layer = i->n_layer,
+                           .n_embd = i->n_embd,
+                           .n_head = i->n_head,
+                           .n_vocab = i->n_vocab,
+                           .n_expert = i->n_expert,
+                           .n_expert_used = i->n_expert_used,
+                           .temperature = i->temperature,
+                           .top_p = i->top_p,
+                           .min_p = i->min_p,
+                           .top_k = i->top_k};
     make_digest(path, i->plan.weights, out);
 }

@@ -6,10 +6,11 @@
 
 void glim_h_no_encoder(glim_exchange *x)
 {
-    glim_exchange_fail(x, GLIM_PROBLEM_NO_ENCODER, "model",
-                       "embeddings and keywords need an embedding model; %s is a chat model, and no "
-                       "other one is loaded here",
-                       GLIM_QUOTE(x->s->models[0].id));
+    glim_exchange_fail(
+        x, GLIM_PROBLEM_NO_ENCODER, "model",
+        "embeddings and keywords need an embedding model; %s is a chat model, and no "
+        "other one is loaded here",
+        GLIM_QUOTE(x->s->models[0].id));
     glim_exchange_send(x);
 }
 
@@ -18,10 +19,11 @@ void glim_h_embedding(glim_exchange *x)
 {
     bool llama = glim_embedding_is_llama(x->arena, x->body);
     if (llama) x->shape = glim_problem_llama;
-    glim_exchange_fail(x, llama ? GLIM_PROBLEM_NOT_HERE : GLIM_PROBLEM_NO_ENCODER, "model",
-                       "embeddings need an embedding model; %s is a chat model, and no other one is "
-                       "loaded here",
-                       GLIM_QUOTE(x->s->models[0].id));
+    glim_exchange_fail(
+        x, llama ? GLIM_PROBLEM_NOT_HERE : GLIM_PROBLEM_NO_ENCODER, "model",
+        "embeddings need an embedding model; %s is a chat model, and no other one is "
+        "loaded here",
+        GLIM_QUOTE(x->s->models[0].id));
     glim_exchange_answer(x);
 }
 

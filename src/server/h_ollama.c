@@ -62,8 +62,9 @@ void glim_h_ollama_pull(glim_exchange *x)
 
 void glim_h_ollama_fixed(glim_exchange *x)
 {
-    glim_exchange_fail(x, GLIM_PROBLEM_UNSUPPORTED, NULL,
-                       "the models of this server are files that it was started with (-m): they are "
-                       "not copied, created, deleted or pushed here");
+    glim_exchange_fail(
+        x, GLIM_PROBLEM_UNSUPPORTED, NULL,
+        "the models of this server are files that it was started with (-m): they are "
+        "not copied, created, deleted or pushed here");
     glim_exchange_send(x);
 }

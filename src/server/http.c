@@ -150,7 +150,7 @@ void glim_http_stop_accepting(glim_http *h)
         h->listeners[i].fd = -1;
     }
     for (glim_http_conn *c = h->conns; c; c = c->next) {
-        if (c->phase != GLIM_CONN_IDLE) continue;
+        if (c->phase != GLIM_CONN_IDLE && c->phase != GLIM_CONN_HELLO) continue;
         c->doomed = true;
         glim_http_conn_mark(c);
     }
@@ -278,19 +278,71 @@ static glim_err open_loop(glim_http *h, glim_error *e)
     return GLIM_OK;
 }
 
+/* Of a path that must outlive the caller's. */
+static char *copy_text(const char *s)
+{
+    size_t n = strlen(s) + 1;
+    char *p = glim_alloc(n);
+    if (p) memcpy(p, s, n);
+    return p;
+}
+
+static glim_err open_tls(glim_http *h, const char *cert, const char *key, glim_error *e)
+{
+    char warning[1024];
+    if (!cert && !key) return GLIM_OK;
+    if (!cert || !key)
+        return glim_fail(e, GLIM_E_INPUT, "%s: give the %s too; TLS needs both", cert ? cert : key,
+                         cert ? "private key of this certificate" : "certificate of this key");
+    h->tls_cert = copy_text(cert);
+    h->tls_key = copy_text(key);
+    if (!h->tls_cert || !h->tls_key) return glim_fail(e, GLIM_E_NOMEM, "no memory for paths");
+    glim_err rc = glim_tls_new(cert, key, warning, sizeof warning, &h->tls, e);
+    if (!rc && warning[0]) GLIM_WARN("server", "tls", "%s", warning);
+    return rc;
+}
+
+glim_err glim_http_reload(glim_http *h, char *warning, size_t n_warning, glim_error *e)
+{
+    glim_tls *fresh;
+    if (n_warning) warning[0] = 0;
+    if (!h->tls)
+        return glim_fail(e, GLIM_E_STATE,
+                         "there is no certificate to read again: the server was "
+                         "started without one");
+    glim_err rc = glim_tls_new(h->tls_cert, h->tls_key, warning, n_warning, &fresh, e);
+    if (rc) return rc;
+    glim_tls_free(h->tls);
+    h->tls = fresh;
+    return GLIM_OK;
+}
+
+/* Sockets that were handed over stay the caller's when the server does not come to be. */
+static void give_back_inherited(glim_http *h)
+{
+    for (size_t i = 0; i < h->n_listener; i++)
+        if (h->listeners[i].inherited) h->listeners[i].fd = -1;
+}
+
 glim_err glim_http_new(const glim_http_opts *o, glim_http **out, glim_error *e)
 {
     glim_http *h = glim_new0(glim_http);
     if (!h) return glim_fail(e, GLIM_E_NOMEM, "no memory for the server");
     h->o = *o;
     h->o.listen = NULL;
+    h->o.fds = NULL;
+    h->o.tls_cert = h->o.tls_key = NULL;
     h->wake[0] = h->wake[1] = -1;
     atomic_init(&h->stop, false);
     pthread_mutex_init(&h->lock, NULL);
     h->now = glim_now_ns();
     glim_err rc = open_loop(h, e);
-    if (!rc) rc = glim_http_listen(h, o->listen, o->n_listen, e);
+    if (!rc) rc = open_tls(h, o->tls_cert, o->tls_key, e);
+    if (!rc)
+        rc = o->n_fd ? glim_http_inherit(h, o->fds, o->n_fd, e)
+                     : glim_http_listen(h, o->listen, o->n_listen, e);
     if (rc) {
+        give_back_inherited(h);
         glim_http_free(h);
         return rc;
     }
@@ -358,7 +410,10 @@ void glim_http_free(glim_http *h)
     if (h->base) event_base_free(h->base);
     pthread_mutex_destroy(&h->lock);
     glim_free(h->listeners);
-    glim_free(h->addresses);
+    glim_tls_free(h->tls);
+    glim_free(h->tls_cert);
+    glim_free(h->tls_key);
+    glim_free(h->places);
     glim_free(h->posts.p);
     glim_free(h->taken.p);
     glim_free(h);
@@ -366,7 +421,12 @@ void glim_http_free(glim_http *h)
 
 const char *glim_http_address(const glim_http *h, size_t i)
 {
-    return i < h->n_address ? h->addresses[i] : "";
+    return i < h->n_place ? h->places[i].text : "";
+}
+
+bool glim_http_is_tls(const glim_http *h, size_t i)
+{
+    return i < h->n_place && h->places[i].tls;
 }
 
 size_t glim_http_n_conn(const glim_http *h)

@@ -37,8 +37,9 @@ struct glim_http_req {
     const glim_http_header *headers;
     size_t n_header;
     glim_str body;
-    glim_str peer;         /* "127.0.0.1:40404" */
-    bool loopback_listener; /* the listener is on a loopback address */
+    glim_str peer;         /* "127.0.0.1:40404", "[::1]:40404", "unix:0" */
+    bool loopback_listener; /* the listener is on a loopback address or a socket in the file system */
+    bool tls;              /* came over TLS; false for plain HTTP that is refused on a TLS port */
     bool http10;           /* HTTP/1.0: no chunks, so a stream ends with the connection */
     uint64_t t_head_ns;    /* when the head was in */
     glim_http_fault fault; /* with fault_text: on_fault only */
@@ -51,8 +52,15 @@ glim_str glim_http_header_get(const glim_http_req *rq, const char *name);
 size_t glim_http_header_count(const glim_http_req *rq, const char *name);
 
 typedef struct glim_http_opts {
-    const char *const *listen; /* "127.0.0.1:8000", "[::1]:8000"; port 0: any free one */
+    /* "127.0.0.1:8000", "[::1]:8000"; port 0: any free one. With a certificate each speaks TLS, unless "http://" stands
+     * before it; "https://" before it: TLS, and an error without a certificate. */
+    const char *const *listen;
     size_t n_listen;
+    /* Sockets that listen already (of the service manager), IPv4, IPv6 or AF_UNIX. With any of them, listen is not looked
+     * at. Taken by glim_http_new() when it succeeds. With a certificate they speak TLS, AF_UNIX never. */
+    const int *fds;
+    size_t n_fd;
+    const char *tls_cert, *tls_key; /* PEM files, both or none; tls.h */
     size_t head_max, body_max;      /* bytes: 64 KiB, 32 MiB */
     /* Whole head 20 s; body: no byte for 20 s, or more than three times that plus 1 s a 100 KiB in all; keep-alive idle
      * 75 s; a send without progress 60 s. */
@@ -74,17 +82,27 @@ typedef struct glim_http_opts {
 } glim_http_opts;
 void glim_http_opts_init(glim_http_opts *o);
 
-/* Whether text is written as an address ("HOST:PORT", "[::1]:8000"). Errors: INPUT. Thread: any, pure. */
+/* Whether text is written as an address ("HOST:PORT", "[::1]:8000", "http://" or "https://" before it). Errors: INPUT.
+ * Thread: any, pure. */
 GLIM_MUST_USE glim_err glim_http_check_address(const char *text, glim_error *e);
+/* The part of text behind "http://" or "https://"; text without one. Thread: any, pure. */
+const char *glim_http_bare_address(const char *text);
 /* Copies o. Binds all listeners; nothing is accepted before glim_http_run(). A name that stands for several addresses is
- * bound to each of them, with port 0 to the first only. Errors: IO (address and errno's text: in use, not allowed), INPUT
- * (an address that is none), NOMEM. */
+ * bound to each of them, with port 0 to the first only. What is doubtful about the certificate goes to the log. Errors: IO
+ * (address and errno's text: in use, not allowed), INPUT (an address that is none, a descriptor that is no listening
+ * socket), those of glim_tls_new(), NOMEM. */
 GLIM_MUST_USE glim_err glim_http_new(const glim_http_opts *o, glim_http **out, glim_error *e);
 /* After glim_http_run() has returned, from the same thread. Open exchanges get on_gone and on_done, held ones too: no
  * thread may use them any more. */
 void glim_http_free(glim_http *h);
-/* Address of listener i with the port that was really taken; "" beyond the end. */
+/* "host:port" of listener i with the port that was really taken, the path of an AF_UNIX socket ("@name" for an abstract
+ * one); "" beyond the end. */
 const char *glim_http_address(const glim_http *h, size_t i);
+bool glim_http_is_tls(const glim_http *h, size_t i); /* false beyond the end */
+/* Reads certificate and key again: new connections use them, open ones go on undisturbed. On an error everything stays as
+ * it was. Errors and warning: as glim_tls_new(), and STATE when the server has no certificate. I/O thread, which waits
+ * for the disk meanwhile. */
+GLIM_MUST_USE glim_err glim_http_reload(glim_http *h, char *warning, size_t n_warning, glim_error *e);
 /* Runs the loop on the calling thread until glim_http_stop(). */
 GLIM_MUST_USE glim_err glim_http_run(glim_http *h, glim_error *e);
 /* Thread: any, and async-signal-safe: ends the loop. */
@@ -112,7 +130,8 @@ void glim_http_stream_write(glim_http_req *rq, glim_str bytes);
 void glim_http_stream_end(glim_http_req *rq);
 /* Ends a stream that cannot go on: the connection closes without the last chunk. */
 void glim_http_stream_abort(glim_http_req *rq);
-size_t glim_http_unsent(const glim_http_req *rq); /* bytes of this connection that the system has not taken */
+/* Bytes of this connection that the system has not taken; under TLS those that are not encrypted yet. */
+size_t glim_http_unsent(const glim_http_req *rq);
 #define GLIM_HTTP_HIGH ((size_t)256 << 10) /* with more unsent bytes a handler should wait for on_room */
 #define GLIM_HTTP_LOW ((size_t)64 << 10)
 

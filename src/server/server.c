@@ -61,8 +61,7 @@ static glim_err name_models(glim_server *s, glim_error *e)
     s->n_model = 1 + s->o.n_alias;
     s->models = glim_alloc_array(s->n_model, sizeof *s->models);
     if (!s->models) return glim_fail(e, GLIM_E_NOMEM, "names");
-    glim_str name =
-        s->o.served_name ? glim_str_of(s->o.served_name) : model_name(s->o.model_path);
+    glim_str name = s->o.served_name ? glim_str_of(s->o.served_name) : model_name(s->o.model_path);
     glim_buf_init(&s->model_id, 4096);
     if (glim_buf_addv(&s->model_id, name)) return glim_fail(e, GLIM_E_NOMEM, "names");
     for (size_t i = 0; i < s->n_model; i++) {
@@ -122,6 +121,7 @@ static void *load_model(void *arg)
     int loading = GLIM_LOADING;
     atomic_compare_exchange_strong(&s->phase, &loading, GLIM_SERVING);
     if (s->o.on_ready) s->o.on_ready(s->o.user, s);
+    glim_notify("READY=1\nSTATUS=serving");
     return NULL;
 }
 
@@ -147,8 +147,36 @@ static bool may_enter(glim_exchange *x, glim_http_req *rq)
         glim_exchange_fail(x, v.kind, NULL, "%s", v.text);
         return false;
     }
-    if (needs_key && rq->method != GLIM_OPTIONS) memcpy(x->key_id, v.key_id, sizeof x->key_id);
+    if (needs_key && rq->method != GLIM_OPTIONS) {
+        memcpy(x->key_id, v.key_id, sizeof x->key_id);
+        x->limit = v.limit;
+    }
     return true;
+}
+
+/* What makes work counts; looking at lists, health and counters does not. */
+static bool is_within_limits(glim_exchange *x, const glim_http_req *rq)
+{
+    const glim_server_opts *o = &x->s->o;
+    if (x->route->where != GLIM_ON_PREP) return true;
+    const glim_limit limit = glim_limit_or(x->limit, (glim_limit){o->key_rate, o->key_concurrent});
+    bool by_rate = false;
+    int64_t wait_s = 1;
+    x->limited =
+        glim_limits_enter(x->s->limits, x->key_id, &limit, rq->t_head_ns, &wait_s, &by_rate);
+    if (x->limited) return true;
+    glim_metric_add(x->s->metrics, GLIM_METRIC_RATE_LIMITED, 1);
+    if (by_rate)
+        glim_exchange_fail(x, GLIM_PROBLEM_RATE, NULL,
+                           "more than %lld requests a minute; the next one may come in %lld s",
+                           (long long)limit.per_minute, (long long)wait_s);
+    else
+        glim_exchange_fail(x, GLIM_PROBLEM_RATE, NULL,
+                           "%lld requests of this key are being answered already, no more are "
+                           "allowed at once; try again in about %lld s",
+                           (long long)limit.concurrent, (long long)wait_s);
+    x->problem.retry_after_s = wait_s;
+    return false;
 }
 
 static bool is_time(glim_exchange *x)
@@ -201,7 +229,7 @@ static bool on_head(void *user, glim_http_req *rq)
                                GLIM_QUOTE(rq->path));
         fine = false;
     }
-    if (fine) fine = is_time(x);
+    if (fine) fine = is_time(x) && is_within_limits(x, rq);
     if (!fine) {
         x->allowed = r ? 0 : allowed;
         glim_exchange_send(x);
@@ -280,10 +308,88 @@ void glim_server_stop(glim_server *s)
     atomic_fetch_add(&s->n_stop, 1);
 }
 
+/* Without a key only addresses that other machines do not reach may be open; sockets that were opened for us count as
+ * ours, those in the file system do not. */
+static glim_err check_open(const glim_server *s, bool have_keys, glim_error *e)
+{
+    if (!s->inherited)
+        return glim_bind_check(s->o.listen, s->o.n_listen, have_keys, s->o.insecure, e);
+    for (size_t i = 0; s->http && glim_http_address(s->http, i)[0]; i++) {
+        const char *address = glim_http_address(s->http, i);
+        if (address[0] == '/' || address[0] == '@') continue;
+        glim_err rc = glim_bind_check(&address, 1, have_keys, s->o.insecure, e);
+        if (rc) return rc;
+    }
+    return GLIM_OK;
+}
+
+/* The caller owns *out. */
+static glim_err read_keys(glim_server *s, glim_auth **out, glim_error *e)
+{
+    char warning[512] = "";
+    glim_auth *a = glim_auth_new();
+    if (!a) return glim_fail(e, GLIM_E_NOMEM, "keys");
+    glim_err rc = GLIM_OK;
+    for (size_t i = 0; !rc && i < s->o.n_key; i++)
+        rc = glim_auth_add(a, glim_str_of(s->o.keys[i]), e);
+    if (!rc && s->o.key_file) rc = glim_auth_add_file(a, s->o.key_file, warning, sizeof warning, e);
+    if (warning[0]) GLIM_WARN("server", "keys", "%s", warning);
+    if (!rc) rc = check_open(s, glim_auth_count(a) > 0, e);
+    if (rc)
+        glim_auth_free(a);
+    else
+        *out = a;
+    return rc;
+}
+
+void glim_server_reload(glim_server *s)
+{
+    atomic_fetch_add(&s->n_reload, 1);
+}
+
+/* Keys and certificates are read again. What is wrong with one of them leaves it as it was: a slip in a file must neither
+ * open the server nor close it. */
+static void reload(glim_server *s)
+{
+    glim_error e = {0};
+    char text[96], warning[512] = "";
+    glim_auth *auth = NULL;
+    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)(glim_now_ns() / 1000));
+    glim_notify(text);
+    bool keys = read_keys(s, &auth, &e) == GLIM_OK;
+    if (keys) {
+        glim_auth_free(s->auth);
+        s->auth = auth;
+    } else {
+        GLIM_ERROR("server", "reload", "keys=unchanged error=\"%s\"", e.msg);
+    }
+    e = (glim_error){0};
+    bool tls = !s->o.tls_cert || glim_http_reload(s->http, warning, sizeof warning, &e) == GLIM_OK;
+    if (warning[0]) GLIM_WARN("server", "tls", "%s", warning);
+    if (!tls) GLIM_ERROR("server", "reload", "certificates=unchanged error=\"%s\"", e.msg);
+    if (keys && tls) GLIM_INFO("server", "reload", "keys=%zu", glim_auth_count(s->auth));
+    glim_metric_add(s->metrics, keys && tls ? GLIM_METRIC_RELOADS : GLIM_METRIC_RELOADS_FAILED, 1);
+    if (atomic_load(&s->phase) == GLIM_SERVING) glim_notify("READY=1");
+}
+
+/* Word to the service manager, twice within its patience, as long as the engine does its work. */
+static void watchdog(glim_server *s)
+{
+    glim_sched_stat st = {.healthy = true};
+    uint64_t now = glim_now_ns();
+    if (!s->watchdog_ns || now - s->t_watchdog_ns < s->watchdog_ns / 2) return;
+    if (atomic_load(&s->has_engine)) glim_sched_get_stat(s->sched, &st);
+    if (st.healthy) glim_notify("WATCHDOG=1");
+    s->t_watchdog_ns = now;
+}
+
 static void tick(void *arg)
 {
     glim_server *s = arg;
     glim_exchange_tick(s);
+    watchdog(s);
+    if (atomic_exchange(&s->n_reload, 0)) reload(s);
     int stops = atomic_load(&s->n_stop);
     if (stops == 0) return;
     uint64_t now = glim_now_ns();
@@ -291,6 +397,7 @@ static void tick(void *arg)
         s->drain_from_ns = now;
         atomic_store(&s->phase, GLIM_DRAINING);
         glim_http_stop_accepting(s->http);
+        glim_notify("STOPPING=1");
         GLIM_INFO("server", "drain", "open=%zu", glim_http_n_open(s->http));
     }
     bool late = now - s->drain_from_ns > (uint64_t)s->o.drain_s * 1000000000u;
@@ -301,41 +408,33 @@ static void tick(void *arg)
     }
 }
 
-static glim_err read_keys(glim_server *s, glim_error *e)
-{
-    char warning[512] = "";
-    s->auth = glim_auth_new();
-    if (!s->auth) return glim_fail(e, GLIM_E_NOMEM, "keys");
-    glim_err rc = GLIM_OK;
-    for (size_t i = 0; !rc && i < s->o.n_key; i++)
-        rc = glim_auth_add(s->auth, glim_str_of(s->o.keys[i]), e);
-    if (!rc && s->o.key_file)
-        rc = glim_auth_add_file(s->auth, s->o.key_file, warning, sizeof warning, e);
-    if (warning[0]) GLIM_WARN("server", "keys", "%s", warning);
-    return rc ? rc
-              : glim_bind_check(s->o.listen, s->o.n_listen, glim_auth_count(s->auth) > 0,
-                                s->o.insecure, e);
-}
-
 static glim_err make_parts(glim_server *s, glim_error *e)
 {
     size_t n_route;
     const char *const *patterns = glim_route_patterns(&n_route);
     glim_http_opts ho;
     glim_err rc = GLIM_OK;
+    const int *fds;
+    size_t n_fd = glim_notify_fds(&fds);
+    s->inherited = n_fd > 0;
     for (size_t i = 0; !rc && i < s->o.n_listen; i++)
         rc = glim_http_check_address(s->o.listen[i], e);
-    if (!rc) rc = read_keys(s, e);
+    if (!rc) rc = read_keys(s, &s->auth, e);
     if (!rc) rc = name_models(s, e);
     if (rc) return rc;
     s->async = glim_async_new();
     s->metrics = glim_metrics_new(glim_version(), patterns, n_route);
-    if (!s->async || !s->metrics) return glim_fail(e, GLIM_E_NOMEM, "server");
+    s->limits = glim_limits_new();
+    if (!s->async || !s->metrics || !s->limits) return glim_fail(e, GLIM_E_NOMEM, "server");
     if ((rc = glim_prep_new(2, &s->prep, e))) return rc;
     glim_http_opts_init(&ho);
     ho.listen = s->o.listen;
     ho.n_listen = s->o.n_listen;
     ho.body_max = s->o.body_max;
+    ho.tls_cert = s->o.tls_cert;
+    ho.tls_key = s->o.tls_key;
+    ho.fds = fds;
+    ho.n_fd = n_fd;
     ho.on_head = on_head;
     ho.on_request = on_request;
     ho.on_fault = on_fault;
@@ -344,6 +443,7 @@ static glim_err make_parts(glim_server *s, glim_error *e)
     ho.on_done = on_done;
     ho.user = s;
     rc = glim_http_new(&ho, &s->http, e);
+    if (!rc) rc = check_open(s, glim_auth_count(s->auth) > 0, e);
     return rc ? rc : glim_http_every(s->http, TICK_MS, tick, s);
 }
 
@@ -366,6 +466,8 @@ glim_err glim_server_new(const glim_server_opts *o, glim_server **out, glim_erro
 glim_err glim_server_run(glim_server *s, glim_error *e)
 {
     if (s->o.on_listen) s->o.on_listen(s->o.user, s);
+    glim_notify("STATUS=loading the model");
+    s->watchdog_ns = glim_notify_watchdog_ns();
     int err = pthread_create(&s->loader, NULL, load_model, s);
     if (err)
         return glim_fail(e, GLIM_E_FULL, "cannot start a thread to load the model: %s",
@@ -391,6 +493,7 @@ void glim_server_free(glim_server *s)
     glim_model_close(s->model);
     glim_async_free(s->async);
     glim_metrics_free(s->metrics);
+    glim_limits_free(s->limits);
     glim_auth_free(s->auth);
     glim_buf_deinit(&s->model_id);
     glim_free(s->models);
@@ -400,4 +503,9 @@ void glim_server_free(glim_server *s)
 const char *glim_server_address(const glim_server *s, size_t i)
 {
     return glim_http_address(s->http, i);
+}
+
+bool glim_server_is_tls(const glim_server *s, size_t i)
+{
+    return glim_http_is_tls(s->http, i);
 }

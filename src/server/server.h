@@ -44,6 +44,10 @@ GLIM_MUST_USE glim_err glim_server_run(glim_server *s, glim_error *e);
 void glim_server_free(glim_server *s);
 /* Once: stop accepting and drain. Twice: end now. Thread: any, async-signal-safe. */
 void glim_server_stop(glim_server *s);
+/* Keys and certificates are read again. Thread: any, async-signal-safe. */
+void glim_server_reload(glim_server *s);
+/* Whether listener i speaks TLS. */
+bool glim_server_is_tls(const glim_server *s, size_t i);
 const char *glim_server_address(const glim_server *s, size_t i); /* "127.0.0.1:8000"; "" beyond the end */
 
 #endif

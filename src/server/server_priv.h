@@ -6,8 +6,11 @@
 #include "api/api.h"
 #include "server/auth.h"
 #include "server/http.h"
+#include "server/limits.h"
 #include "server/metrics.h"
+#include "server/notify.h"
 #include "server/server.h"
+#include "server/trace.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -71,11 +74,15 @@ struct glim_server {
     glim_prep *prep;
     glim_async *async;
     glim_metrics *metrics;
+    glim_limits *limits;
     glim_model *model;  /* set before phase becomes SERVING */
     glim_sched *sched;
     atomic_int phase;
     atomic_bool has_engine; /* model and sched are there */
     atomic_int n_stop;  /* times a stop was asked for */
+    atomic_int n_reload;
+    bool inherited; /* the listening sockets were opened by somebody else */
+    uint64_t watchdog_ns, t_watchdog_ns; /* 0: nobody waits for a word */
     uint64_t drain_from_ns;
     pthread_t loader;
     bool (*load_progress)(void *user, uint64_t done, uint64_t total); /* the caller's own */
@@ -123,6 +130,9 @@ struct glim_exchange {
     glim_arena *arena;
     glim_str body, rest, query, request_id, peer, origin; /* origin: .p NULL without one */
     char key_id[9];
+    glim_limit limit; /* of the key */
+    bool limited;     /* counted there; I/O thread */
+    char trace_id[33], span_id[17]; /* of the caller's traceparent, "" without a valid one */
     unsigned allowed; /* methods to name in the reply; 0: none */
     bool preflight;   /* OPTIONS, answered on the I/O thread */
     bool zhipu_client, is_async; /* is_async: the answer is fetched later, whoever goes away */

@@ -4,8 +4,8 @@
 
   tests/load/load.py --program build/glim [--clients 64] [--requests 2000] [--drop 0.1] [--seconds 0] [--seed 1]
 
-Starts the server on a free port, asks every kind of request once for itself, then lets the clients ask them in random
-order, streaming; a share of them drops the connection at a random point. At the end no slot may be busy, and file
+Starts the server on a free port, asks every kind of request once for itself, in every dialect, then lets the clients ask
+them in random order, streaming; a share of them drops the connection at a random point. At the end no slot may be busy, and file
 descriptors and memory must be back where they were. Prints one JSON object with the figures; exits 1 on any difference.
 With --seconds it goes on that long, whatever the number of requests (a soak).
 """
@@ -26,34 +26,102 @@ QUESTIONS = [
 ]
 
 
-def body(i):
-    """Request number i; all that matters is fixed by it."""
+# What is asked in which dialect: path, request for (question, limit, temperature, seed, thinking), how a stream is cut.
+def openai(q, n, t, seed, think, **more):
+    return {"messages": [{"role": "user", "content": q}], "max_tokens": n, "temperature": t, "seed": seed, "stream": True,
+            **({} if think else {"thinking": {"type": "disabled"}}), **more}
+
+
+def ollama(q, n, t, seed, think, **more):
+    return {"model": "default", "think": think, "options": {"num_predict": n, "temperature": t, "seed": seed}, **more}
+
+
+DIALECTS = [
+    ("/v1/chat/completions", lambda *a: openai(*a, stream_options={"include_usage": True})),
+    ("/api/paas/v4/chat/completions", lambda *a: openai(*a, model="glm-4.7-flash")),
+    ("/api/chat", lambda q, *a: ollama(q, *a, messages=[{"role": "user", "content": q}])),
+    ("/completion", lambda q, n, t, seed, _: {"prompt": q, "n_predict": n, "temperature": t, "seed": seed, "stream": True}),
+    ("/api/generate", lambda q, *a: ollama(q, *a, prompt=q)),
+    ("/generate", lambda q, n, t, seed, _: {"text": q, "stream": True, "sampling_params": {"max_new_tokens": n, "temperature": t,
+                                                                                       "sampling_seed": seed}}),
+    ("/chat", openai),
+    ("/v1/completions", lambda q, n, t, seed, _: {"prompt": q, "max_tokens": n, "temperature": t, "seed": seed, "stream": True}),
+    ("/api/npu/infer", lambda q, n, t, *_: {"prompt": q, "max_tokens": n, "temperature": 0}),
+]
+
+
+def request(i):
+    """Path and body of request number i; all that matters is fixed by it."""
     rng = random.Random(i)
-    r = {
-        "messages": [{"role": "user", "content": QUESTIONS[i % len(QUESTIONS)] + (f" ({i})" if i >= 8 else "")}],
-        "max_tokens": rng.choice([16, 32, 48, 64]),
-        "temperature": rng.choice([0, 0, 0.7]),
-        "seed": i,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if rng.random() < 0.5:
-        r["thinking"] = {"type": "disabled"}
-    return json.dumps(r).encode()
+    path, make = DIALECTS[i % len(DIALECTS)]
+    question = QUESTIONS[i % len(QUESTIONS)] + (f" ({i})" if i >= 8 else "")
+    return path, json.dumps(make(question, rng.choice([16, 32, 48, 64]), rng.choice([0, 0, 0.7]), i, rng.random() < 0.5)).encode()
 
 
 class Gone(Exception):
     pass
 
 
+class Answer:
+    """What the events of any dialect join to. take() is told one JSON object."""
+
+    def __init__(self):
+        self.text, self.thought, self.finish, self.n, self.n_delta = "", "", None, None, 0
+
+    def add(self, text, thought=""):
+        self.text += text or ""
+        self.thought += thought or ""
+        self.n_delta += bool(text or thought)
+
+    def take(self, d):
+        assert not d.get("error"), d
+        if "meta_info" in d:  # SGLang: the text is cumulative
+            assert d["text"].startswith(self.text), (self.text, d)
+            self.add(d["text"][len(self.text):])
+            self.finish = json.dumps(d["meta_info"]["finish_reason"])
+            self.n = d["meta_info"]["completion_tokens"]
+        elif "stop" in d:  # llama-server
+            self.add(d["content"])
+            if d["stop"]:
+                self.finish, self.n = d["stop_type"], d["tokens_predicted"]
+        elif "done" in d:  # Ollama
+            m = d.get("message") or {"content": d.get("response"), "thinking": d.get("thinking")}
+            self.add(m["content"], m.get("thinking"))
+            if d["done"]:
+                self.finish, self.n = d["done_reason"], d["eval_count"]
+        elif "success" in d:  # S0
+            self.add(d["result"])
+            self.finish = d["success"]
+        else:
+            self.n = (d.get("usage") or {}).get("completion_tokens") or self.n
+            for c in d["choices"]:
+                delta = c.get("delta") or {"content": c.get("text")}
+                self.add(delta.get("content"), delta.get("reasoning_content"))
+                self.finish = c["finish_reason"] or self.finish
+
+
+async def read_body(reader, head):
+    """The body's bytes as they come."""
+    low = head.lower()
+    if b"content-length:" in low:
+        yield await reader.readexactly(int(low.split(b"content-length:")[1].split(b"\r\n")[0]))
+        return
+    while True:
+        size = int((await reader.readline()).strip() or b"0", 16)
+        chunk = await reader.readexactly(size + 2)
+        if size == 0:
+            return
+        yield chunk[:-2]
+
+
 async def ask(port, i, drop_after=None):
-    """(text, reasoning, finish, times of the deltas) of one streamed answer."""
+    """One answer: its text, thought, finish, and the times of its deltas."""
     t0 = time.monotonic()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        b = body(i)
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                     b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(b) + b)
+        path, b = request(i)
+        writer.write(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                     b"Connection: close\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(b)) + b)
         if drop_after == 0:
             raise Gone
         head = await reader.readuntil(b"\r\n\r\n")
@@ -61,37 +129,31 @@ async def ask(port, i, drop_after=None):
         if status != 200:
             rest = await reader.read()
             return {"status": status, "head": head, "body": rest}
-        text, thought, finish, usage, done, times, n = "", "", None, None, False, [], 0
-        buffer = b""
-        while True:
-            line = await reader.readline()  # size of a chunk
-            size = int(line.strip() or b"0", 16)
-            chunk = await reader.readexactly(size + 2)
-            if size == 0:
-                break
-            buffer += chunk[:-2]
-            while b"\n\n" in buffer:
-                event, buffer = buffer.split(b"\n\n", 1)
+        a, done, times, buffer = Answer(), False, [], b""
+        lines = b"x-ndjson" in head
+        end = b"\n" if lines else b"\n\n"
+        async for part in read_body(reader, head):
+            buffer += part
+            if b"application/json" in head:
+                a.take(json.loads(buffer))
+                times.append(time.monotonic() - t0)
+                buffer, done = b"", True
+            while end in buffer:
+                event, buffer = buffer.split(end, 1)
                 if event.startswith(b":"):
                     continue
-                assert event.startswith(b"data: "), event
+                assert lines or event.startswith(b"data: "), event
                 if event == b"data: [DONE]":
                     done = True
                     continue
-                d = json.loads(event[6:])
-                usage = d.get("usage") or usage
-                for c in d["choices"]:
-                    delta = c["delta"]
-                    if delta.get("content") or delta.get("reasoning_content"):
-                        times.append(time.monotonic() - t0)
-                        n += 1
-                    text += delta.get("content") or ""
-                    thought += delta.get("reasoning_content") or ""
-                    finish = c["finish_reason"] or finish
-                if drop_after is not None and n >= drop_after:
+                before = a.n_delta
+                a.take(json.loads(event if lines else event[6:]))
+                times.extend([time.monotonic() - t0] * (a.n_delta - before))
+                if drop_after is not None and a.n_delta >= drop_after:
                     raise Gone
-        return {"status": 200, "text": text, "thought": thought, "finish": finish, "done": done,
-                "n": usage and usage["completion_tokens"], "times": times}
+        assert not buffer, buffer
+        done = done or (a.finish is not None and path in ("/completion", "/api/chat", "/api/generate"))  # no [DONE] there
+        return {"status": 200, "text": a.text, "thought": a.thought, "finish": a.finish, "done": done, "n": a.n, "times": times or [0]}
     finally:
         writer.transport.abort() if drop_after is not None else writer.close()
 

@@ -12,7 +12,7 @@ import time
 
 SLOW = float(os.environ.get("GLIM_SDK_SLOW", "1"))
 MODEL = "glm-4.7-flash"
-ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+ADDRESS = re.compile(r"https?://127\.0\.0\.1:(\d+)")
 
 
 class Reply:

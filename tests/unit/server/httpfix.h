@@ -221,6 +221,10 @@ static inline void wait_events(fixture *f, const char *want)
 
 typedef struct client {
     int fd;
+    /* As recv() and send(); NULL: those themselves. */
+    ssize_t (*get)(struct client *c, char *p, size_t n);
+    ssize_t (*put)(struct client *c, const char *p, size_t n);
+    void *tls;
     size_t n, at;
     char buf[1 << 18];
     int status;
@@ -273,7 +277,7 @@ static inline void reset(client *c)
 static inline void say_n(client *c, const char *p, size_t n)
 {
     while (n) {
-        ssize_t k = send(c->fd, p, n, MSG_NOSIGNAL);
+        ssize_t k = c->put ? c->put(c, p, n) : send(c->fd, p, n, MSG_NOSIGNAL);
         if (k <= 0) fail_msg("send: %s", strerror(errno));
         p += k;
         n -= (size_t)k;
@@ -294,7 +298,8 @@ static inline bool more(client *c)
         c->at = 0;
     }
     assert_true(c->n + 1 < sizeof c->buf);
-    ssize_t k = recv(c->fd, c->buf + c->n, sizeof c->buf - 1 - c->n, 0);
+    size_t room = sizeof c->buf - 1 - c->n;
+    ssize_t k = c->get ? c->get(c, c->buf + c->n, room) : recv(c->fd, c->buf + c->n, room, 0);
     if (k < 0 && errno != ECONNRESET) fail_msg("recv: %s", strerror(errno));
     if (k <= 0) return false;
     c->n += (size_t)k;
