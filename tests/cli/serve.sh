@@ -33,3 +33,6 @@ t --key-concurrent 1000001
 printf 'secret rate=x\n' >keys; chmod 600 keys; t --api-key-file keys
 t --served-model-name ''
 GLM_MODEL=glm-4-9b-chat API_PORT=8900 t
+t --listen http://0.0.0.0:0
+t --listen https://0.0.0.0:0
+t --listen https://127.0.0.1:0
