@@ -82,6 +82,10 @@ static inline void serve(fixture *f, glim_http_req *rq)
         glim_http_reply(rq, 200, "text/plain", none, rq->body);
     } else if (glim_str_is(rq->path, "/query")) {
         glim_http_reply(rq, 200, "text/plain", none, rq->query);
+    } else if (glim_str_is(rq->path, "/how")) {
+        glim_http_reply(rq, 200, "text/plain", none, rq->tls ? GLIM_STR("tls") : GLIM_STR("plain"));
+    } else if (glim_str_is(rq->path, "/where")) {
+        glim_http_reply(rq, 200, rq->loopback_listener ? "loopback" : "open", none, rq->peer);
     } else if (glim_str_is(rq->path, "/empty")) {
         glim_http_reply(rq, 204, NULL, none, none);
     } else if (glim_str_is(rq->path, "/park") || glim_str_is(rq->path, "/park-held")) {
