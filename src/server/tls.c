@@ -229,7 +229,8 @@ static void warn(const glim_tls *t, const char *cert_path, const char *key_path,
     char when[40];
     const X509 *x = SSL_CTX_get0_certificate(t->ctx);
     const ASN1_TIME *from = X509_get0_notBefore(x), *to = X509_get0_notAfter(x);
-    bool over = X509_cmp_current_time(to)<0, early = X509_cmp_current_time(from)> 0;
+    const bool over = (X509_cmp_current_time(to) < 0);
+    const bool early = (X509_cmp_current_time(from) > 0);
     int n = 0;
     if (n_out == 0) return;
     out[0] = 0;
