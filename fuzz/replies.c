@@ -120,7 +120,7 @@ static bool has_lines(const glim_dialect *d)
 static void run(const glim_dialect *d, const glim_request *rq, const script *s, glim_buf *out)
 {
     static const int32_t prompt[] = {5, 6};
-    static const glim_ids prompts[] = {{prompt, 2}};
+    static const glim_id_list prompts[] = {{prompt, 2}};
     static const glim_reply_info info = {.id = {"0123456789abcdef01234567", 24},
                                          .request_id = {"r", 1},
                                          .model = {"m\n", 2},

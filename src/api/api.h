@@ -61,10 +61,10 @@ typedef struct glim_raw_prompt {
     size_t n_part;
 } glim_raw_prompt;
 
-typedef struct glim_ids {
+typedef struct glim_id_list {
     const int32_t *ids;
     size_t n;
-} glim_ids;
+} glim_id_list;
 
 /* What every generating dialect decodes to. Memory is the arena's; strings may point into the body. */
 typedef struct glim_request {
@@ -84,7 +84,7 @@ typedef struct glim_request {
     bool echo;          /* raw: the prompt's text comes first */
     bool logprobs;      /* gen.n_logprob says how many alternatives */
     bool want_ids;      /* STOP brings the answer's tokens, info the prompts' */
-    glim_ids context;   /* chat: tokens of the conversation before, which the rendered chat follows (Ollama) */
+    glim_id_list context;   /* chat: tokens of the conversation before, which the rendered chat follows (Ollama) */
     /* Nothing is generated: the dialect's instead() is the answer (Ollama: an empty prompt loads a model). */
     bool instead;
     const void *own;    /* what only this dialect's replies read */
@@ -103,7 +103,7 @@ typedef struct glim_reply_info {
     glim_str fingerprint;
     bool zhipu_usage;    /* the client is a Zhipu SDK: usage on the finish chunk, also on /v1 */
     const glim_str *prompt_texts; /* echo: text of each prompt; else NULL */
-    const glim_ids *prompt_ids;   /* want_ids: tokens of each prompt; else NULL */
+    const glim_id_list *prompt_ids;   /* want_ids: tokens of each prompt; else NULL */
     uint64_t t0_ns;      /* glim_now_ns() when the request's head was in; for durations */
     int64_t n_ctx;
     float temperature, top_p, min_p; /* what the model takes where the request said nothing */

@@ -59,6 +59,20 @@ typedef struct glim_thinking_fields {
 GLIM_MUST_USE glim_err glim_openai_thinking_decode(const glim_thinking_fields *f, glim_chat *c,
                                                    glim_gen_opts *g, glim_error *e);
 
+/* The role of a message object, also by its newer and older names (developer, function). */
+GLIM_MUST_USE glim_err glim_api_role(const glim_api_path *p, const glim_json *v, glim_role *out,
+                                     glim_error *e);
+/* The whole of a generating dialect's decode: body to tree, read(), problem. */
+typedef glim_err (*glim_api_read_fn)(glim_arena *a, const glim_json *root, glim_request *out,
+                                     glim_error *e);
+glim_err glim_api_decode(glim_arena *a, glim_str body, glim_api_read_fn read, glim_request *out,
+                         glim_problem *p);
+/* That of /v1/chat/completions and its like. */
+glim_err glim_openai_chat_decode_body(glim_arena *a, glim_str body, glim_request *out,
+                                      glim_problem *p);
+/* "top_p: 3 is above 1" of an object inside becomes "options.top_p: ..."; what has no path gets
+ * key alone. Returns rc; OK changes nothing. */
+glim_err glim_api_within(const char *key, glim_err rc, glim_error *e);
 /* Ends a decode: fills p from e unless rc is OK; returns rc. */
 glim_err glim_api_end_decode(glim_err rc, const glim_error *e, glim_problem *p);
 

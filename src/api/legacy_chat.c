@@ -6,15 +6,6 @@
  * See:    tests/unit/api/test_legacy.c */
 #include "api/reply_priv.h"
 
-static glim_err decode(glim_arena *a, glim_str body, glim_request *out, glim_problem *p)
-{
-    glim_error e = {0};
-    glim_json *root;
-    glim_err rc = glim_json_parse(a, body, &root, &e);
-    if (!rc) rc = glim_openai_chat_read(a, root, GLIM_MOUNT_OPENAI, out, &e);
-    return glim_api_end_decode(rc, &e, p);
-}
-
 static glim_reply *reply_new(const glim_request *rq, const glim_reply_info *info)
 {
     return glim_reply_new(&glim_style_legacy_chat, rq, info);
@@ -23,7 +14,7 @@ static glim_reply *reply_new(const glim_request *rq, const glim_reply_info *info
 const glim_dialect glim_dialect_legacy_chat = {.name = "legacy_chat",
                                                .stream_type = GLIM_SSE_TYPE,
                                                .keepalive = glim_sse_keepalive,
-                                               .decode = decode,
+                                               .decode = glim_openai_chat_decode_body,
                                                .reply_new = reply_new,
                                                .reply_free = glim_reply_free,
                                                .event = glim_chat_reply_event,

@@ -111,33 +111,6 @@ static void match_result(waiting *w, glim_str name, glim_message *m)
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-static glim_err read_role(const glim_api_path *p, const glim_json *v, glim_role *out, glim_error *e)
-{
-    static const struct {
-        const char *name;
-        glim_role role;
-    } roles[] = {
-        {"system", GLIM_ROLE_SYSTEM},
-        {"user", GLIM_ROLE_USER},
-        {"assistant", GLIM_ROLE_ASSISTANT},
-        {"tool", GLIM_ROLE_TOOL},
-    };
-    glim_str name = {NULL, 0};
-    if (v->type != GLIM_JSON_OBJECT) return glim_api_wrong_type(p, "a message object", v, e);
-    glim_err rc = glim_api_str(p, v, "role", &name, e);
-    if (rc) return rc;
-    p = GLIM_API_KEY(p, "role");
-    if (!name.p) return glim_api_fail(p, GLIM_E_INPUT, v, e, "missing");
-    for (size_t i = 0; i < GLIM_COUNT(roles); i++) {
-        if (glim_str_is(name, roles[i].name)) {
-            *out = roles[i].role;
-            return GLIM_OK;
-        }
-    }
-    return glim_api_fail(p, GLIM_E_INPUT, v, e,
-                         "unknown role %s; use system, user, assistant or tool", GLIM_QUOTE(name));
-}
-
 static glim_err read_message(glim_arena *a, const glim_api_path *p, const glim_json *v,
                              glim_message *m, waiting *w, glim_error *e)
 {
@@ -145,7 +118,7 @@ static glim_err read_message(glim_arena *a, const glim_api_path *p, const glim_j
     const glim_json *images = glim_api_given(v, "images");
     *m = (glim_message){
         .content = GLIM_STR(""), .tool_call_id = GLIM_STR(""), .reasoning = GLIM_STR("")};
-    glim_err rc = read_role(p, v, &m->role, e);
+    glim_err rc = glim_api_role(p, v, &m->role, e);
     if (!rc) rc = glim_api_str(p, v, "content", &m->content, e);
     if (!rc && images) rc = glim_ollama_no_images(GLIM_API_KEY(p, "images"), images, e);
     if (!rc) rc = glim_api_str(p, v, "thinking", &thinking, e);
@@ -175,7 +148,7 @@ glim_err glim_ollama_messages_decode(glim_arena *a, const glim_json *v, glim_cha
     GLIM_JSON_EACH(x, v)
     {
         glim_role role;
-        glim_err rc = read_role(GLIM_API_ELEMENT(p, i), x, &role, e);
+        glim_err rc = glim_api_role(GLIM_API_ELEMENT(p, i), x, &role, e);
         if (rc) return rc;
         i++;
     }

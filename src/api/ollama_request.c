@@ -16,7 +16,7 @@ typedef struct ollama_wire {
     glim_wire w; /* first: its rows and those below stand in one table */
     const glim_json *options;
     glim_str prompt, system;
-    glim_ids context;
+    glim_id_list context;
     glim_tristate think;
     keep_alive keep;
     bool has_model, raw;
@@ -93,7 +93,7 @@ static glim_err only_no_images(glim_arena *a, const glim_json *v, void *dst, gli
 static glim_err read_context(glim_arena *a, const glim_json *v, void *dst, glim_error *e)
 {
     const glim_api_path *p = GLIM_API_KEY(NULL, "context");
-    glim_ids *out = dst;
+    glim_id_list *out = dst;
     if (v->type != GLIM_JSON_ARRAY) return glim_api_wrong_type(p, "a list of token ids", v, e);
     return glim_api_ids(a, p, v, &out->ids, &out->n, e);
 }
@@ -241,15 +241,6 @@ static const glim_field chat_fields[] = {
 
 /* ---- what both have -------------------------------------------------------------------------- */
 
-/* "temperature: 3 is above 2" becomes "options.temperature: ...". */
-static glim_err in_options(glim_err rc, glim_error *e)
-{
-    char text[sizeof e->msg];
-    if (!e) return rc;
-    memcpy(text, e->msg, sizeof text);
-    return glim_fail_off(e, rc, e->offset, "options.%s", text);
-}
-
 static glim_err read_options(glim_arena *a, const glim_json *v, glim_wire *w, glim_request *out,
                              glim_error *e)
 {
@@ -261,7 +252,7 @@ static glim_err read_options(glim_arena *a, const glim_json *v, glim_wire *w, gl
                              "%u members; at most %d are allowed", (unsigned)v->n_child,
                              GLIM_WIRE_MEMBER_MAX);
     glim_err rc = glim_wire_read_object(a, v, option_fields, GLIM_COUNT(option_fields), w, out, e);
-    if (rc) return in_options(rc, e);
+    if (rc) return glim_api_within("options", rc, e);
     if (w->seed == -1) w->has_seed = false;            /* Ollama's word for any */
     if (w->max_tokens <= 0) w->max_tokens = INT64_MAX; /* no limit but the context */
     return GLIM_OK;
@@ -363,11 +354,7 @@ static glim_err read_generate(glim_arena *a, const glim_json *root, glim_request
 glim_err glim_ollama_decode_generate(glim_arena *a, glim_str body, glim_request *out,
                                      glim_problem *p)
 {
-    glim_error e = {0};
-    glim_json *root;
-    glim_err rc = glim_json_parse(a, body, &root, &e);
-    if (!rc) rc = read_generate(a, root, out, &e);
-    return glim_api_end_decode(rc, &e, p);
+    return glim_api_decode(a, body, read_generate, out, p);
 }
 
 /* ---- chat ------------------------------------------------------------------------------------ */
@@ -385,9 +372,5 @@ static glim_err read_chat(glim_arena *a, const glim_json *root, glim_request *ou
 
 glim_err glim_ollama_decode_chat(glim_arena *a, glim_str body, glim_request *out, glim_problem *p)
 {
-    glim_error e = {0};
-    glim_json *root;
-    glim_err rc = glim_json_parse(a, body, &root, &e);
-    if (!rc) rc = read_chat(a, root, out, &e);
-    return glim_api_end_decode(rc, &e, p);
+    return glim_api_decode(a, body, read_chat, out, p);
 }

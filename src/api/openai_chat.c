@@ -185,3 +185,14 @@ glim_err glim_openai_chat_decode(glim_arena *a, glim_str json, glim_chat_request
     out->n_unknown = rq.n_unknown;
     return GLIM_OK;
 }
+
+static glim_err read_openai(glim_arena *a, const glim_json *root, glim_request *out, glim_error *e)
+{
+    return glim_openai_chat_read(a, root, GLIM_MOUNT_OPENAI, out, e);
+}
+
+glim_err glim_openai_chat_decode_body(glim_arena *a, glim_str body, glim_request *out,
+                                      glim_problem *p)
+{
+    return glim_api_decode(a, body, read_openai, out, p);
+}

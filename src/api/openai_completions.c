@@ -86,11 +86,7 @@ static glim_err read_request(glim_arena *a, const glim_json *root, glim_request 
 
 static glim_err decode(glim_arena *a, glim_str body, glim_request *out, glim_problem *p)
 {
-    glim_error e = {0};
-    glim_json *root;
-    glim_err rc = glim_json_parse(a, body, &root, &e);
-    if (!rc) rc = read_request(a, root, out, &e);
-    return glim_api_end_decode(rc, &e, p);
+    return glim_api_decode(a, body, read_request, out, p);
 }
 
 /* ---- the reply ------------------------------------------------------------------------------- */

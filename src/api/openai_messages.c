@@ -222,7 +222,7 @@ static glim_err read_calls(glim_arena *a, const glim_api_path *up, const glim_js
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-static glim_err read_role(const glim_api_path *p, const glim_json *v, glim_role *out, glim_error *e)
+glim_err glim_api_role(const glim_api_path *p, const glim_json *v, glim_role *out, glim_error *e)
 {
     static const struct {
         const char *name;
@@ -252,7 +252,7 @@ static glim_err read_message(glim_arena *a, const glim_api_path *p, const glim_j
                              glim_message *m, glim_error *e)
 {
     *m = (glim_message){.tool_call_id = GLIM_STR(""), .reasoning = GLIM_STR("")};
-    glim_err rc = read_role(p, v, &m->role, e);
+    glim_err rc = glim_api_role(p, v, &m->role, e);
     if (!rc) rc = read_content(a, p, v, m, e);
     if (!rc) rc = read_calls(a, p, v, m, e);
     if (!rc && m->role == GLIM_ROLE_TOOL)
@@ -294,7 +294,7 @@ glim_err glim_openai_messages_decode(glim_arena *a, const glim_json *v, glim_cha
     glim_role role;
     GLIM_JSON_EACH(x, v)
     {
-        glim_err rc = read_role(GLIM_API_ELEMENT(p, i), x, &role, e);
+        glim_err rc = glim_api_role(GLIM_API_ELEMENT(p, i), x, &role, e);
         if (rc) return rc;
         i++;
     }

@@ -38,6 +38,16 @@ glim_err glim_api_fail(const glim_api_path *p, glim_err code, const glim_json *v
                          path[0] ? ": " : "", text);
 }
 
+glim_err glim_api_within(const char *key, glim_err rc, glim_error *e)
+{
+    char text[sizeof e->msg];
+    if (!rc || !e) return rc;
+    size_t n = strcspn(e->msg, ": ");
+    bool path = e->msg[n] == ':';
+    memcpy(text, e->msg, sizeof text);
+    return glim_fail_off(e, rc, e->offset, "%s%s%s", key, path ? "." : ": ", text);
+}
+
 glim_err glim_api_wrong_type(const glim_api_path *p, const char *expected, const glim_json *v,
                              glim_error *e)
 {

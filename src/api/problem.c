@@ -121,6 +121,16 @@ glim_err glim_api_end_decode(glim_err rc, const glim_error *e, glim_problem *p)
     return rc;
 }
 
+glim_err glim_api_decode(glim_arena *a, glim_str body, glim_api_read_fn read, glim_request *out,
+                         glim_problem *p)
+{
+    glim_error e = {0};
+    glim_json *root;
+    glim_err rc = glim_json_parse(a, body, &root, &e);
+    if (!rc) rc = read(a, root, out, &e);
+    return glim_api_end_decode(rc, &e, p);
+}
+
 /* ---- what it is worth ------------------------------------------------------------------------ */
 
 int glim_problem_status(const glim_problem *p)

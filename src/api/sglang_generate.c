@@ -162,17 +162,6 @@ static glim_err read_rids(glim_arena *a, const glim_json *v, glim_sglang_own *ow
 
 /* ---- sampling -------------------------------------------------------------------------------- */
 
-/* "top_p: 3 is above 1" becomes "sampling_params.top_p: ...", what has no path gets this one. */
-static glim_err within_params(glim_err rc, glim_error *e)
-{
-    char text[sizeof e->msg];
-    if (!rc || !e) return rc;
-    size_t n = strcspn(e->msg, ": ");
-    bool path = e->msg[n] == ':';
-    memcpy(text, e->msg, sizeof text);
-    return glim_fail_off(e, rc, e->offset, "sampling_params%s%s", path ? "." : ": ", text);
-}
-
 /* One object, or a list of equal ones: all prompts of a request are sampled alike. */
 static glim_err read_params(glim_arena *a, sglang_wire *w, const glim_sglang_own *own,
                             glim_request *out, glim_error *e)
@@ -196,8 +185,8 @@ static glim_err read_params(glim_arena *a, sglang_wire *w, const glim_sglang_own
         v = v->child;
     }
     if (v->type != GLIM_JSON_OBJECT) return glim_api_wrong_type(p, "an object", v, e);
-    return within_params(
-        glim_wire_read_object(a, v, param_fields, GLIM_COUNT(param_fields), w, out, e), e);
+    glim_err rc = glim_wire_read_object(a, v, param_fields, GLIM_COUNT(param_fields), w, out, e);
+    return glim_api_within("sampling_params", rc, e);
 }
 
 /* Nothing tells the probabilities of a prompt's own tokens: they may begin behind it only. */
@@ -254,11 +243,7 @@ static glim_err read_request(glim_arena *a, const glim_json *root, glim_request 
 
 static glim_err decode(glim_arena *a, glim_str body, glim_request *out, glim_problem *p)
 {
-    glim_error e = {0};
-    glim_json *root;
-    glim_err rc = glim_json_parse(a, body, &root, &e);
-    if (!rc) rc = read_request(a, root, out, &e);
-    return glim_api_end_decode(rc, &e, p);
+    return glim_api_decode(a, body, read_request, out, p);
 }
 
 /* One token, whatever the body says: the engine lives when it comes. */

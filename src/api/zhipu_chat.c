@@ -7,13 +7,14 @@
  * See:    tests/unit/api/test_zhipu_chat.c */
 #include "api/reply_priv.h"
 
+static glim_err read(glim_arena *a, const glim_json *root, glim_request *out, glim_error *e)
+{
+    return glim_openai_chat_read(a, root, GLIM_MOUNT_ZHIPU, out, e);
+}
+
 static glim_err decode(glim_arena *a, glim_str body, glim_request *out, glim_problem *p)
 {
-    glim_error e = {0};
-    glim_json *root;
-    glim_err rc = glim_json_parse(a, body, &root, &e);
-    if (!rc) rc = glim_openai_chat_read(a, root, GLIM_MOUNT_ZHIPU, out, &e);
-    return glim_api_end_decode(rc, &e, p);
+    return glim_api_decode(a, body, read, out, p);
 }
 
 static glim_reply *reply_new(const glim_request *rq, const glim_reply_info *info)

@@ -35,7 +35,7 @@ bool glim_log_on(glim_log_level level)
 
 void glim_log(glim_log_level level, const char *area, const char *event, const char *fmt, ...)
 {
-    char pairs[512];
+    char pairs[1024]; /* a line of the server with the longest names in it */
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(pairs, sizeof pairs, fmt, ap);

@@ -597,8 +597,7 @@ static void count_stop(glim_exchange *x, const glim_note *n)
                     (uint64_t)(c->usage.n_prompt - c->usage.n_cached));
     glim_metric_add(m, GLIM_METRIC_PROMPT_SECONDS, (uint64_t)(c->usage.prompt_ms * 1e6));
     glim_metric_add(m, GLIM_METRIC_PREDICTED_SECONDS, (uint64_t)(c->usage.completion_ms * 1e6));
-    if (c->usage.n_prompt + c->usage.n_completion > glim_metric_value(m, GLIM_METRIC_TOKENS_MAX))
-        glim_metric_set(m, GLIM_METRIC_TOKENS_MAX, c->usage.n_prompt + c->usage.n_completion);
+    glim_metric_raise(m, GLIM_METRIC_TOKENS_MAX, c->usage.n_prompt + c->usage.n_completion);
     if (!x->t_first_ns || n->i_choice > 0) return;
     uint64_t ttft = x->t_first_ns - x->t0_ns, prefill = (uint64_t)(c->usage.prompt_ms * 1e6);
     glim_metric_observe(m, GLIM_METRIC_TIME_TO_FIRST_TOKEN, ttft);

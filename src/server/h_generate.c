@@ -67,7 +67,7 @@ static bool keep_ids(glim_exchange *x, const glim_tokens *t, encoded *out)
  * be the mark of the next turn, with which the answer ended. */
 static bool continue_context(glim_exchange *x, const glim_tokens *t, encoded *out)
 {
-    const glim_ids *c = &x->req.context;
+    const glim_id_list *c = &x->req.context;
     glim_error e = {0};
     glim_tokens begin;
     if (glim_tokenize(glim_model_vocab(x->s->model), GLIM_STR("[gMASK]<sop>"), true, &begin, &e))
@@ -166,14 +166,14 @@ static bool show_prompts(glim_exchange *x, const encoded *v, size_t n)
 {
     const glim_request *rq = &x->req;
     glim_str *texts = rq->echo ? glim_arena_alloc0(x->arena, n * sizeof *texts) : NULL;
-    struct glim_ids *ids = rq->want_ids ? glim_arena_alloc0(x->arena, n * sizeof *ids) : NULL;
+    glim_id_list *ids = rq->want_ids ? glim_arena_alloc0(x->arena, n * sizeof *ids) : NULL;
     if ((rq->echo && !texts) || (rq->want_ids && !ids)) {
         no_memory(x);
         return false;
     }
     for (size_t i = 0; i < n; i++) {
         if (texts) texts[i] = prompt_text(x, &rq->prompts[i]);
-        if (ids) ids[i] = (glim_ids){v[i].ids, v[i].n};
+        if (ids) ids[i] = (glim_id_list){v[i].ids, v[i].n};
     }
     x->info.prompt_texts = texts;
     x->info.prompt_ids = ids;

@@ -16,7 +16,7 @@
 static const glim_usage usage = {
     .n_prompt = 10, .n_completion = 7, .prompt_ms = 1.5, .completion_ms = 2.25};
 static const int32_t prompt_ids[] = {151331, 5}, answer_ids[] = {7, 0, 151336};
-static const glim_ids prompts[] = {{prompt_ids, 2}};
+static const glim_id_list prompts[] = {{prompt_ids, 2}};
 
 static glim_event stop(glim_stop_reason why)
 {
