@@ -2,9 +2,24 @@
  * test_tls.c - messages over TLS: both versions, large and small, with sockets that take little,
  * clients that go, are slow, speak something else or talk nonsense. */
 #include "tlsfix.h"
+#include "server/conn_priv.h"
 
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 static const char both[] = "\x02h2\x08http/1.1", h2[] = "\x02h2";
+
+/* The bytes that a client begins with. */
+static size_t hello(const tls_want *w, char *out, size_t n_out)
+{
+    SSL *ssl = client_ssl(w);
+    BIO *in = BIO_new(BIO_s_mem()), *to = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl, in, to);
+    assert_int_not_equal(SSL_connect(ssl), 1);
+    int n = BIO_read(to, out, (int)n_out);
+    assert_true(n > 100 && (size_t)n < n_out);
+    SSL_free(ssl);
+    ERR_clear_error();
+    return (size_t)n;
+}
 
 static void speaks(void **state)
 {
@@ -72,9 +87,23 @@ static void refuses_the_old(void **state)
                          SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL);
         tls_hang_up(c, false);
     }
+    /* It can be read even if the client talks on. */
+    char bytes[4096];
+    static char much[60000]; /* more than OpenSSL reads at a time */
+    const tls_want other = {.alpn = h2};
+    size_t n = hello(&other, bytes, sizeof bytes), n_alert = 0;
+    client *c = dial(&t.f);
+    memcpy(much, bytes, n);
+    say_n(c, much, sizeof much);
+    for (ssize_t k; (k = recv(c->fd, bytes, sizeof bytes, 0)) != 0; n_alert += (size_t)k) {
+        assert_true(k > 0);
+        shutdown(c->fd, SHUT_WR);
+    }
+    assert_int_equal(n_alert, 7);
+    hang_up(c);
     /* A second handshake on the same connection, which 1.2 still knows. */
     const tls_want w = {.version = TLS1_2_VERSION};
-    client *c = tls_dial_as(&t, &w);
+    c = tls_dial_as(&t, &w);
     assert_int_equal(SSL_renegotiate(side(c)->ssl), 1);
     assert_int_not_equal(SSL_do_handshake(side(c)->ssl), 1);
     assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
@@ -83,6 +112,37 @@ static void refuses_the_old(void **state)
     say(c, GET("/"));
     assert_int_equal(hear(c), 200);
     tls_hang_up(c, true);
+    tls_stop(&t, "hrd");
+}
+
+/* The end of the handshake and a request in one packet: the request is read with it, and the socket
+ * has no more to say. */
+static void request_with_the_handshake(void **state)
+{
+    (void)state;
+    tls_fixture t;
+    char bytes[16384];
+    tls_prepare(&t);
+    tls_start(&t);
+    const tls_want w = {.version = TLS1_3_VERSION};
+    client *c = dial(&t.f);
+    SSL *ssl = client_ssl(&w);
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl, in, out);
+    while (SSL_connect(ssl) != 1) {
+        int n = BIO_read(out, bytes, sizeof bytes);
+        if (n > 0) say_n(c, bytes, (size_t)n);
+        ssize_t k = recv(c->fd, bytes, sizeof bytes, 0);
+        assert_true(k > 0);
+        BIO_write(in, bytes, (int)k);
+    }
+    assert_true(SSL_write(ssl, GET("/"), (int)strlen(GET("/"))) > 0);
+    int n = BIO_read(out, bytes, sizeof bytes);
+    assert_true(n > 100);
+    say_n(c, bytes, (size_t)n);
+    wait_events(&t.f, "hrd");
+    SSL_free(ssl);
+    hang_up(c);
     tls_stop(&t, "hrd");
 }
 
@@ -170,12 +230,33 @@ static void large_bodies(void **state)
     free(body);
 }
 
+static atomic_size_t n_ahead;
+
+static void look_ahead(void *arg)
+{
+    const fixture *f = arg;
+    const glim_http_conn *c = f->parked ? f->parked->conn : NULL;
+    if (c) atomic_store(&n_ahead, c->in.n - c->in_at);
+}
+
+/* The server has read n bytes behind the request that it is at. */
+static void wait_ahead(fixture *f, size_t n)
+{
+    for (int i = 0; i < 5000 && atomic_load(&n_ahead) < n; i++) {
+        assert_int_equal(glim_http_post(f->http, look_ahead, f), GLIM_OK);
+        nap(1);
+    }
+    assert_int_equal(atomic_load(&n_ahead), n);
+    atomic_store(&n_ahead, 0);
+}
+
 /* More than is read ahead while a reply is awaited, cut into records of many sizes: nothing may be
  * left lying in TLS's buffers when the socket has no more to say. */
 static void read_ahead(void **state)
 {
     (void)state;
-    static const size_t extra[] = {0, 1, 30000, 65400, 65536, 65580, 66000, 90000, 140000};
+    /* Bytes behind the first request. */
+    static const size_t extra[] = {65400, 65540, 65600, 66000, 67000, 70000, 80000, 150000};
     static const size_t records[] = {0, 512, 4096, 9999};
     tls_fixture t;
     glim_buf all;
@@ -183,21 +264,21 @@ static void read_ahead(void **state)
     tls_start(&t);
     glim_buf_init(&all, 1 << 20);
     for (size_t i = 0; i < GLIM_COUNT(extra) * GLIM_COUNT(records); i++) {
-        const tls_want w = {.version = versions[i & 1], .record = records[i % GLIM_COUNT(records)]};
+        const tls_want w = {.version = versions[(i + i / GLIM_COUNT(records)) & 1],
+                            .record = records[i % GLIM_COUNT(records)]};
         client *c = tls_dial_as(&t, &w);
         int n = 0;
         glim_buf_clear(&all);
         glim_buf_adds(&all, GET("/park"));
-        while (all.n < extra[i / GLIM_COUNT(records)])
+        size_t n_first = all.n, end = n_first + extra[i / GLIM_COUNT(records)];
+        while (all.n + 1100 < end)
             glim_buf_addf(&all, "GET /query?%d HTTP/1.1\r\n" HOST "X: %0*d\r\n\r\n", n++, 900, 0);
-        glim_buf_addf(&all, "GET /query?%d HTTP/1.1\r\n" HOST "\r\n", n++);
-        atomic_store(&t.f.n_done, 0);
+        glim_buf_addf(&all, "GET /query?%d HTTP/1.1\r\n" HOST "X: ", n++);
+        glim_buf_addf(&all, "%0*d\r\n\r\n", (int)(end - all.n) - 4, 0);
+        assert_int_equal(all.n, end);
         say_n(c, all.p, all.n);
-        nap(i % 3 == 0 ? 10 : 0);
-        for (int k = 0; k < 2000 && atomic_load(&t.f.n_done) == 0; k++) {
-            assert_int_equal(glim_http_post(t.f.http, answer, &t.f), GLIM_OK);
-            nap(1);
-        }
+        wait_ahead(&t.f, GLIM_MIN(all.n - n_first, GLIM_HTTP_IN));
+        assert_int_equal(glim_http_post(t.f.http, answer, &t.f), GLIM_OK);
         assert_int_equal(hear(c), 200);
         for (int k = 0; k < n; k++) {
             char text[16];
@@ -266,6 +347,38 @@ static void back_pressure(void **state)
     tls_hang_up(c, false);
     tls_stop(&t, NULL);
     assert_non_null(strstr(t.f.events, "gd"));
+}
+
+/* Less than a record within the time for sending is progress too. */
+static void sip(void **state)
+{
+    (void)state;
+    tls_fixture t;
+    char drop[1500];
+    int small = 4096;
+    tls_prepare(&t);
+    tiny_buffers(&t);
+    t.f.o.write_ms = 400;
+    tls_start(&t);
+    /* The window must be small from the beginning. */
+    client *c = dial(&t.f);
+    struct sockaddr_in at;
+    socklen_t n_at = sizeof at;
+    assert_int_equal(getpeername(c->fd, (struct sockaddr *)&at, &n_at), 0);
+    close(c->fd);
+    c->fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    assert_int_equal(connect(c->fd, (struct sockaddr *)&at, n_at), 0);
+    const tls_want w = {0};
+    tls_over(c, &w, NULL);
+    say(c, GET("/flood"));
+    for (int i = 0; i < 40; i++) {
+        assert_true(recv(c->fd, drop, sizeof drop, 0) > 0);
+        nap(50);
+    }
+    assert_int_equal(atomic_load(&t.f.n_done), 0);
+    tls_hang_up(c, false);
+    tls_stop(&t, NULL);
 }
 
 /* New keys in 1.3: the server must answer each request for them, also when its own way is blocked. */
@@ -402,21 +515,6 @@ static void client_gone(void **state)
     free(ahead);
 }
 
-/* The bytes that a client begins with. */
-static size_t hello(char *out, size_t n_out)
-{
-    const tls_want w = {.alpn = both};
-    SSL *ssl = client_ssl(&w);
-    BIO *in = BIO_new(BIO_s_mem()), *to = BIO_new(BIO_s_mem());
-    SSL_set_bio(ssl, in, to);
-    assert_int_not_equal(SSL_connect(ssl), 1);
-    int n = BIO_read(to, out, (int)n_out);
-    assert_true(n > 100 && (size_t)n < n_out);
-    SSL_free(ssl);
-    ERR_clear_error();
-    return (size_t)n;
-}
-
 /* Raw bytes until the end; how many. */
 static size_t drain_raw(client *c)
 {
@@ -434,7 +532,8 @@ static void handshake_cut(void **state)
     (void)state;
     tls_fixture t;
     char bytes[4096];
-    size_t n = hello(bytes, sizeof bytes);
+    const tls_want ordinary = {.alpn = both};
+    size_t n = hello(&ordinary, bytes, sizeof bytes);
     tls_prepare(&t);
     tls_start(&t);
     for (size_t k = 0; k <= n; k += 1 + n / 20) {
@@ -457,7 +556,8 @@ static void slow(void **state)
     (void)state;
     tls_fixture t;
     char bytes[4096];
-    size_t n = hello(bytes, sizeof bytes);
+    const tls_want ordinary = {.alpn = both};
+    size_t n = hello(&ordinary, bytes, sizeof bytes);
     tls_prepare(&t);
     t.f.o.head_ms = 200;
     tls_start(&t);
@@ -513,7 +613,8 @@ static void nonsense(void **state)
     tls_fixture t;
     glim_rng r;
     char bytes[4096], junk[4096];
-    size_t n = hello(bytes, sizeof bytes);
+    const tls_want ordinary = {.alpn = both};
+    size_t n = hello(&ordinary, bytes, sizeof bytes);
     tls_prepare(&t);
     t.f.o.head_ms = 100;
     tls_start(&t);
@@ -551,6 +652,55 @@ static void nonsense(void **state)
     assert_int_equal(hear(c), 200);
     tls_hang_up(c, true);
     tls_stop(&t, "hrgdhrd");
+}
+
+/* The two ends without a server between: what reading says when more lies behind it, and that a
+ * socket nobody listens to any more is an error and no signal. */
+static void link_alone(void **state)
+{
+    (void)state;
+    tls_fixture t;
+    int pair[2];
+    char buf[1000];
+    const tls_want w = {0};
+    glim_tls *tls = NULL;
+    sigset_t s;
+    tls_prepare(&t);
+    sigemptyset(&s);
+    sigaddset(&s, SIGPIPE);
+    assert_int_equal(glim_tls_new(t.cert, t.key, NULL, 0, &tls, NULL), GLIM_OK);
+    for (int way = 0; way < 2; way++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        glim_tls_link *l = glim_tls_link_new(tls, pair[0]);
+        SSL *ssl = client_ssl(&w);
+        SSL_set_fd(ssl, pair[1]);
+        while (SSL_connect(ssl) != 1)
+            assert_true(!glim_tls_shake(l) || l->up);
+        assert_true(glim_tls_shake(l) && l->up);
+        assert_true(glim_tls_read(l, buf, sizeof buf) < 0 && errno == EAGAIN && !l->more);
+        assert_int_equal(SSL_write(ssl, "abc", 3), 3);
+        assert_int_equal(SSL_shutdown(ssl), 0);
+        if (way == 0) {
+            /* The end is not announced by the socket a second time. */
+            assert_int_equal(glim_tls_read(l, buf, 1), 1);
+            assert_true(l->more);
+            assert_int_equal(glim_tls_read(l, buf + 1, sizeof buf - 1), 2);
+            assert_memory_equal(buf, "abc", 3);
+            assert_true(l->more);
+            assert_int_equal(glim_tls_read(l, buf, sizeof buf), 0);
+        }
+        SSL_free(ssl);
+        close(pair[1]);
+        pthread_sigmask(SIG_UNBLOCK, &s, NULL);
+        if (way == 0) assert_true(glim_tls_write(l, "x", 1) < 0 && errno == EPROTO && l->dead);
+        assert_true(glim_tls_bye(l)); /* way 1: the first to find out */
+        assert_true(l->dead && l->why[0]);
+        assert_true(glim_tls_write(l, "x", 1) < 0 && glim_tls_bye(l));
+        glim_tls_link_free(l);
+        close(pair[0]);
+    }
+    glim_tls_free(tls);
+    tmp_folder_end(&t.folder);
 }
 
 static void stop_now(void *arg)
@@ -601,6 +751,9 @@ int main(int argc, char **argv)
         T(plain_on_tls_port),
         T(nonsense),
         T(draining),
+        T(link_alone),
+        T(sip),
+        T(request_with_the_handshake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
