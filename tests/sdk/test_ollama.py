@@ -5,12 +5,14 @@ import asyncio
 import datetime
 import json
 import re
+import socket
+import threading
 import time
 
 import ollama
 import pytest
 
-from server import MODEL, SLOW, raw_exchange, say, script
+from server import MODEL, SLOW, say, script
 
 THINK = "I should greet.\nBriefly."
 RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$")
@@ -415,16 +417,20 @@ def test_death_in_mid_stream(oll, scripted):
 
 
 def test_keepalives_are_objects(scripted):
-    """Check 17: during a long prefill whole objects come, never a blank line; the client reads them."""
+    """Check 17: during a long prefill whole objects come, never a blank line; the client, whose patience is shorter than
+    the prefill, reads them."""
+    raw = []
+    other = threading.Thread(target=lambda: raw.extend(
+        lines(scripted, "/api/generate", {"model": MODEL, "prompt": script("t</think>done", prefill_ms=7000)})))
+    other.start()
     t0 = time.monotonic()
-    client = ollama.Client(host=scripted.root, timeout=15 * SLOW)
-    parts = list(client.chat(model=MODEL, messages=say("t</think>done", prefill_ms=20000 if SLOW == 1 else 12000), stream=True))
-    assert time.monotonic() - t0 > 11
+    client = ollama.Client(host=scripted.root, timeout=8 * SLOW)
+    parts = list(client.chat(model=MODEL, messages=say("t</think>done", prefill_ms=int(12000 * SLOW)), stream=True))
+    other.join()
+    assert time.monotonic() - t0 > 11 * SLOW
     assert "".join(p.message.content or "" for p in parts) == "done"
-    empty = [p for p in parts[:-1] if not p.message.content and not p.message.thinking]
-    assert len(empty) >= 2
-    out = lines(scripted, "/api/generate", {"model": MODEL, "prompt": script("t</think>done", prefill_ms=7000)})
-    assert any(d["response"] == "" and not d.get("thinking") for d in out[:-1])
+    assert len([p for p in parts[:-1] if not p.message.content and not p.message.thinking]) >= 2
+    assert any(d["response"] == "" and not d.get("thinking") for d in raw[:-1])
 
 
 @pytest.mark.parametrize("text", ["🙂👩‍👩‍👧 世界 é", "a\u2028b\u2029c\u0085d", "line\nline\r\ntab\t\"q\" \\ </s>"])
@@ -436,12 +442,17 @@ def test_text_as_it_is(oll, scripted, text):
     assert not any(mark.encode() in raw for mark in "\u2028\u2029\u0085")
 
 
-def test_a_client_that_leaves(scripted):
+@pytest.mark.parametrize("path", ["/api/generate", "/api/chat"])
+@pytest.mark.parametrize("after", ["prefill", "tokens"])
+def test_a_client_that_leaves(scripted, path, after):
     """Check 24 here: the slot is free again."""
-    body = json.dumps({"model": MODEL, "prompt": script("t</think>" + "a " * 500, token_ms=50)}).encode()
-    head = (f"POST /api/generate HTTP/1.1\r\nHost: 127.0.0.1:{scripted.port}\r\nContent-Length: {len(body)}\r\n\r\n").encode()
-    try:
-        raw_exchange(scripted.port, head + body, 0.5 / SLOW)
-    except OSError:
-        pass
+    text = script("t</think>" + "a " * 500, token_ms=50, prefill_ms=30000 if after == "prefill" else 0)
+    body = json.dumps({"model": MODEL, "prompt": text} if path == "/api/generate" else
+                      {"model": MODEL, "messages": [{"role": "user", "content": text}]}).encode()
+    with socket.create_connection(("127.0.0.1", scripted.port), timeout=30 * SLOW) as s:
+        s.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        scripted.wait_busy()
+        seen = b""
+        while after == "tokens" and seen.count(b"\n{") < 3:
+            seen += s.recv(4096)
     assert scripted.wait_idle(2)
