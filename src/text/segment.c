@@ -14,8 +14,15 @@
 #include <unicode/uscript.h>
 #include <unicode/utext.h>
 
+/* Chinese characters, of which long texts are made, need no look into the tables. */
+static bool is_han(uint32_t cp)
+{
+    return cp >= 0x4e00 && cp <= 0x9fff;
+}
+
 uint32_t glim_fold_case(uint32_t cp)
 {
+    if (is_han(cp)) return cp;
     if (cp < 0x80) return cp >= 'A' && cp <= 'Z' ? cp + 32 : cp;
     return (uint32_t)u_foldCase((UChar32)cp, U_FOLD_CASE_DEFAULT);
 }
@@ -25,6 +32,7 @@ bool glim_joins_word(uint32_t cp)
     if (cp < 0x80)
         return (cp >= 'a' && cp <= 'z') || (cp >= 'A' && cp <= 'Z') || (cp >= '0' && cp <= '9') ||
                cp == '_';
+    if (is_han(cp)) return false;
     uint32_t class = U_GET_GC_MASK((UChar32)cp);
     if (class & (U_GC_ND_MASK | U_GC_M_MASK | U_GC_PC_MASK)) return true;
     if (!(class & U_GC_L_MASK)) return false;

@@ -52,7 +52,7 @@ static size_t read_vector(const glim_json *v, float *out)
     size_t n = 0;
     GLIM_JSON_EACH(it, v)
     {
-        double x;
+        double x = 0;
         assert_true(n < DIM_MAX && glim_json_f64(it, &x));
         out[n++] = (float)x;
     }
