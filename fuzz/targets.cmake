@@ -2,6 +2,7 @@
 # One target per parser or property; each is fuzz/<name>.c with seeds in fuzz/seed/<name>/.
 set(GLIM_FUZZ_TARGETS
     bpe_roundtrip
+    candidates
     detok
     dialects
     gguf

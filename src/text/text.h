@@ -125,6 +125,30 @@ glim_err glim_pyjson(glim_buf *b, const glim_json *v);
 /* The same value as Python's str() prints it ("{'a': None}"). */
 glim_err glim_pyrepr(glim_buf *b, const glim_json *v);
 
+/* ---- segment.c, wordlist.c, wordfind.c: words of a text -------------------------------------- */
+
+/* Called with the bytes [begin, end) of a word; false ends the walk. */
+typedef bool (*glim_word_fn)(void *user, size_t begin, size_t end);
+/* Words of a text that hold a letter or a number, in order, by Unicode's rules (UAX 29), Chinese, Japanese and Thai
+ * cut by a dictionary. The same whatever the locale; another ICU may cut otherwise. Errors: INPUT (invalid UTF-8, with
+ * the offset), LIMIT (2 GiB), NOMEM, FAIL (ICU's data are missing). */
+GLIM_MUST_USE glim_err glim_segment(glim_str text, glim_word_fn fn, void *user, glim_error *e);
+
+/* A list of words; end it with glim_free(p). Empty after an error. */
+typedef struct glim_word_list {
+    glim_str *p;
+    size_t n;
+} glim_word_list;
+/* Words of 2 to 32 characters that are no stop words, each once whatever its letter case, as it is spelled first; the
+ * most frequent first, of equal ones the earlier; at most n_max. They borrow from text. Errors: as glim_segment(). */
+GLIM_MUST_USE glim_err glim_words_frequent(glim_str text, size_t n_max, glim_word_list *out, glim_error *e);
+/* Those of `words` (2 characters at least) that stand in the text, in their order, each once (the first spelling),
+ * letter case ignored by simple folding. Where a word begins or ends with a character that joins (a digit, a letter of
+ * an alphabet), the text must have none beside it. They borrow from words. Time grows with the length of the text plus
+ * that of all words (those sorted), memory with the words'. Errors: INPUT (invalid UTF-8: where), LIMIT, NOMEM. */
+GLIM_MUST_USE glim_err glim_words_find(glim_str text, const glim_str *words, size_t n_word, glim_word_list *out,
+                                       glim_error *e);
+
 /* ---- parse.def, parse_*.c: model output -> thought, answer, calls ---------------------------- */
 
 typedef enum glim_parse_start { GLIM_PARSE_REASONING, GLIM_PARSE_CONTENT, GLIM_PARSE_AUTO } glim_parse_start;
