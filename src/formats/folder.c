@@ -203,3 +203,35 @@ glim_err glim_folder_open(glim_modelfile *f, unsigned flags, const char **gguf, 
     if (rc && e) *e = own;
     return rc;
 }
+
+glim_err glim_modelfile_read_json(const glim_modelfile *f, const char *name, glim_arena *a,
+                                  const glim_json **out, glim_error *e)
+{
+    glim_error own = {0};
+    glim_buf b;
+    const char *what;
+    *out = NULL;
+    if (!glim_is_dir(f->path)) return GLIM_OK;
+    const char *path = glim_path_join(a, f->path, name);
+    if (!path) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to open it", f->path);
+    glim_buf_init(&b, CAP_CONFIG);
+    glim_err rc = glim_read_file(path, &b, &own);
+    glim_str text = {0};
+    if (!rc && b.n) text = glim_arena_str(a, glim_buf_view(&b));
+    const bool empty = b.n == 0;
+    glim_buf_deinit(&b);
+    if (rc == GLIM_E_NOTFOUND) return GLIM_OK;
+    if (rc) {
+        if (e) *e = own;
+        return rc;
+    }
+    if (empty) return glim_fail(e, GLIM_E_FORMAT, "%s: empty: fetch it again", path);
+    if (!text.p) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to read it", path);
+    if (glim_formats_mistaken((const uint8_t *)text.p, text.n, &what))
+        return glim_fail(e, GLIM_E_UNSUPPORTED, "%s: %s", path, what);
+    glim_json *root = NULL;
+    rc = glim_json_parse(a, text, &root, e);
+    if (rc) return glim_formats_json_error(rc, path, 0, e);
+    *out = root;
+    return GLIM_OK;
+}

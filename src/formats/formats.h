@@ -98,6 +98,11 @@ const glim_json *glim_modelfile_tokenizer_config(const glim_modelfile *f);  /* t
 /* Raw bytes of tokenizer.json (mapped) and chat_template.jinja; n 0 when absent. */
 glim_str glim_modelfile_tokenizer_json(const glim_modelfile *f);
 glim_str glim_modelfile_chat_template(const glim_modelfile *f); /* GGUF: tokenizer.chat_template */
+/* One more JSON file of a folder ("1_Pooling/config.json"), read into the arena when it is asked for. *out is NULL when
+ * there is no such file, or f is no folder. name is the caller's own, or was checked to stay in the folder.
+ * Errors: FORMAT (file, offset), LIMIT, IO, UNSUPPORTED (a Git LFS pointer, a web page), NOMEM. */
+GLIM_MUST_USE glim_err glim_modelfile_read_json(const glim_modelfile *f, const char *name, glim_arena *a,
+                                                const glim_json **out, glim_error *e);
 
 /* ---- gguf_write.c: a GGUF of version 3, written front to back -------------------------------- */
 

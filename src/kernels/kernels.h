@@ -56,6 +56,12 @@ typedef struct glim_kernels {
     void (*rmsnorm)(const float *x, int64_t x_stride, const float *w, int64_t n_row, int64_t n_col, float eps,
                     float *y, int64_t y_stride);
 
+    /* Each row of x to mean 0 and variance 1, then times w plus b.
+     * Shape: x, y [n_row][n_col], strides in floats; w, b [n_col]. Units: eps added to the variance, which divides
+     * by n_col. Alias: y may be x. Test: MAG 4. Source: Ba, Kiros & Hinton 2016, eq. 3. */
+    void (*layernorm)(const float *x, int64_t x_stride, const float *w, const float *b, int64_t n_row, int64_t n_col,
+                      float eps, float *y, int64_t y_stride);
+
     /* Rotates adjacent pairs (2j, 2j+1) of each row in place by the angles whose cosine and sine stand in
      * cs[2j], cs[2j+1]. Shape: x [n_row][n_rot], stride in floats; cs [n_rot]. Test: MAG 4.
      * Source: Su et al. 2021, eq. 15, interleaved as in GPT-J. */
@@ -63,6 +69,10 @@ typedef struct glim_kernels {
 
     /* y = silu(gate) * up. Alias: y may be gate or up. Test: NMSE 1e-12. */
     void (*silu_mul)(const float *gate, const float *up, int64_t n, float *y);
+
+    /* y = x * Phi(x), Phi the normal distribution through erf, no tanh form of it. Alias: y may be x. Test: NMSE 1e-12.
+     * Source: Hendrycks & Gimpel 2016. */
+    void (*gelu)(const float *x, int64_t n, float *y);
 
     void (*add)(float *y, const float *x, int64_t n);           /* y += x. EXACT */
     void (*axpy)(float *y, float a, const float *x, int64_t n); /* y += a*x. Test: MAG 2 */

@@ -7,6 +7,8 @@
 
 /* Below this many floats a job costs less than waking the workers. */
 #define GRAIN_FLOATS 16384
+/* The same where a float takes an erf. */
+#define GRAIN_GELU 1024
 
 static int64_t rows_grain(int64_t n_col)
 {
@@ -58,6 +60,46 @@ void glim_op_rmsnorm(glim_ops *o, const float *x, int64_t x_stride, const float 
     glim_pool_run(o->pool, n_tok, rows_grain(n), norm_rows, &j);
 }
 
+/* Layer norms, and sums with a bias, which is a part of one. */
+typedef struct layernorm_job {
+    const glim_ops *o;
+    const float *x, *w, *b;
+    float *y;
+    int64_t x_stride, y_stride, n;
+    float eps;
+} layernorm_job;
+
+static void layernorm_rows(void *arg, int64_t begin, int64_t end, int i_thread)
+{
+    const layernorm_job *j = arg;
+    (void)i_thread;
+    j->o->k->layernorm(j->x + begin * j->x_stride, j->x_stride, j->w, j->b, end - begin, j->n,
+                       j->eps, j->y + begin * j->y_stride, j->y_stride);
+}
+
+void glim_op_layernorm(glim_ops *o, const float *x, int64_t x_stride, const float *w,
+                       const float *b, int64_t n_tok, int64_t n, float eps, float *y,
+                       int64_t y_stride)
+{
+    layernorm_job j = {o, x, w, b, y, x_stride, y_stride, n, eps};
+    glim_pool_run(o->pool, n_tok, rows_grain(n), layernorm_rows, &j);
+}
+
+static void bias_rows(void *arg, int64_t begin, int64_t end, int i_thread)
+{
+    const layernorm_job *j = arg;
+    (void)i_thread;
+    for (int64_t i = begin; i < end; i++)
+        j->o->k->add(j->y + i * j->y_stride, j->b, j->n);
+}
+
+void glim_op_add_bias(glim_ops *o, float *y, int64_t y_stride, const float *b, int64_t n_tok,
+                      int64_t n)
+{
+    layernorm_job j = {.o = o, .b = b, .y = y, .y_stride = y_stride, .n = n};
+    glim_pool_run(o->pool, n_tok, rows_grain(n), bias_rows, &j);
+}
+
 typedef struct flat_job {
     const glim_ops *o;
     const float *a, *b;
@@ -89,6 +131,19 @@ void glim_op_silu_mul(glim_ops *o, const float *gate, const float *up, int64_t n
     flat_job j = {.o = o, .a = gate, .b = up, .y = y};
     /* Pieces keep the vector width's alignment, so a value never depends on where a piece began. */
     glim_pool_run(o->pool, n, GRAIN_FLOATS, silu_range, &j);
+}
+
+static void gelu_range(void *arg, int64_t begin, int64_t end, int i_thread)
+{
+    const flat_job *j = arg;
+    (void)i_thread;
+    j->o->k->gelu(j->a + begin, end - begin, j->y + begin);
+}
+
+void glim_op_gelu(glim_ops *o, const float *x, int64_t n, float *y)
+{
+    flat_job j = {.o = o, .a = x, .y = y};
+    glim_pool_run(o->pool, n, GRAIN_GELU, gelu_range, &j);
 }
 
 void glim_op_rope_table(const double *inv_freq, int64_t n_rot, double magnitude, int64_t pos0,

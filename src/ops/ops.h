@@ -60,6 +60,14 @@ void glim_op_embed(glim_ops *o, const glim_mat *table, const int32_t *ids, int64
 /* y = rms(x) * w, row by row; see kernels.h. */
 void glim_op_rmsnorm(glim_ops *o, const float *x, int64_t x_stride, const float *w, int64_t n_tok,
                      int64_t n, float eps, float *y, int64_t y_stride);
+/* y = (x - mean) / sqrt(variance + eps) * w + b, row by row; y may be x. See kernels.h. */
+void glim_op_layernorm(glim_ops *o, const float *x, int64_t x_stride, const float *w,
+                       const float *b, int64_t n_tok, int64_t n, float eps, float *y,
+                       int64_t y_stride);
+/* y += b, row by row. Shape: y [n_tok][n] stride y_stride, b [n]. */
+void glim_op_add_bias(glim_ops *o, float *y, int64_t y_stride, const float *b, int64_t n_tok,
+                      int64_t n);
+void glim_op_gelu(glim_ops *o, const float *x, int64_t n, float *y); /* exact; y may be x */
 void glim_op_add(glim_ops *o, float *y, const float *x, int64_t n); /* y += x */
 void glim_op_silu_mul(glim_ops *o, const float *gate, const float *up, int64_t n,
                       float *y); /* y may be gate */
@@ -123,6 +131,22 @@ GLIM_MUST_USE glim_err glim_op_mla_expanded(glim_ops *o, const glim_mla *a, cons
  * performance notes in doc/ARCHITECTURE.md). */
 bool glim_op_mla_prefers_expanded(const glim_mla *a, int64_t pos0, int64_t n_tok);
 size_t glim_op_mla_scratch(const glim_mla *a, int64_t n_tok, int n_thread);
+
+/* ---- attention without a cache (encoders) ---------------------------------------------------- */
+
+typedef struct glim_mha {
+    int64_t n_head, n_dim; /* n_dim: of one head */
+    float scale;
+} glim_mha;
+
+/* Attention of every token over all tokens of its own sequence, itself and later ones included.
+ * Sequence i is the tokens [offset[i], offset[i + 1]); lengths may be 0.
+ * Shape: q, k, v, out [n_tok][n_head][n_dim] dense; offset [n_seq + 1], ascending from 0 to n_tok.
+ * Alias: out may be q. Errors: INTERNAL (step arena).  Source: Vaswani et al. 2017, section 3.2. */
+GLIM_MUST_USE glim_err glim_op_attn_full(glim_ops *o, const glim_mha *a, const int64_t *offset,
+                                         int64_t n_seq, const float *q, const float *k,
+                                         const float *v, float *out);
+size_t glim_op_attn_full_scratch(const glim_mha *a, int64_t n_seq, int n_thread);
 
 /* ---- mixture of experts ---------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * act.c - plain elementwise slots: silu_mul, add, axpy, max.
+ * act.c - plain elementwise slots: silu_mul, gelu, add, axpy, max.
  * Thread: any, pure.   See: kernels.h */
 #include "kernels/kernels_priv.h"
 
@@ -10,6 +10,14 @@ void glim_silu_mul_ref(const float *gate, const float *up, int64_t n, float *y)
     for (int64_t i = 0; i < n; i++) {
         double g = (double)gate[i];
         y[i] = (float)(g / (1.0 + exp(-g)) * (double)up[i]);
+    }
+}
+
+void glim_gelu_ref(const float *x, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double v = (double)x[i];
+        y[i] = (float)(v * 0.5 * erfc(-v * 0.70710678118654752440)); /* 1 / sqrt(2) */
     }
 }
 
