@@ -4,6 +4,7 @@ set(GLIM_FUZZ_TARGETS
     bpe_roundtrip
     detok
     dialects
+    enctok
     gguf
     http_reader
     json
