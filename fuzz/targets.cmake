@@ -5,6 +5,7 @@ set(GLIM_FUZZ_TARGETS
     candidates
     detok
     dialects
+    enctok
     gguf
     http_reader
     json

@@ -80,6 +80,73 @@ typedef struct glim_span {
 GLIM_MUST_USE glim_err glim_tokenize_spans(const glim_tokenizer *t, glim_str text, const glim_span *plain,
                              size_t n_plain, bool all_plain, glim_ids *ids, glim_error *e);
 
+/* ---- encoder tokenizers: enctok*.c, wordpiece.c, unigram.c, charsmap.c ------------------------ */
+
+/* The tokenizers of encoder models: WordPiece (BERT) and SentencePiece unigram (XLM-R). */
+typedef enum glim_enctok_kind { GLIM_ENCTOK_WORDPIECE, GLIM_ENCTOK_UNIGRAM } glim_enctok_kind;
+
+/* What an encoder's tokenizer is made of, whatever file it came from. Views borrow until glim_enctok_new() returns. */
+typedef struct glim_enctok_spec {
+    glim_enctok_kind kind;
+    size_t n_token;                    /* ids 0 .. n_token-1; holes allowed: text.p NULL */
+    const glim_str *text;              /* UTF-8; a blank is U+2581 in unigram pieces */
+    const uint8_t *attr;               /* glim_token_attr a token; NULL: all normal. The five below are never normal */
+    int32_t cls, sep, pad, unk, mask;  /* -1: none; cls, sep and unk must be there */
+    /* WordPiece */
+    bool inverted;                     /* as in GGUF: U+2581 before pieces that begin a word, nothing before the others;
+                                          else "##" before the others */
+    bool clean, chinese, lower, strip_accents; /* the four switches of Hugging Face's BertNormalizer */
+    /* Unigram */
+    const float *score;                /* a log probability a token */
+    glim_str charsmap;                 /* precompiled character map; n 0: none, text stays as it is */
+    bool add_prefix;                   /* a blank before each text */
+    bool collapse;                     /* blanks at both ends go, several become one */
+    /* Pairs: cls a sep b sep, or with two sep between. type_ids: the second text has token type 1. */
+    bool two_sep, type_ids;
+} glim_enctok_spec;
+/* The defaults of the kind: all of BertNormalizer on (uncased), "##" pieces, type ids; or prefix and collapse, two sep. */
+void glim_enctok_spec_init(glim_enctok_spec *s, glim_enctok_kind kind);
+
+typedef struct glim_enctok glim_enctok; /* immutable. Thread: any */
+/* Copies what it needs. Errors: FORMAT (duplicate tokens, broken character map, special ids out of range ...: which),
+ * UNSUPPORTED (byte tokens), LIMIT (a token of more than 512 bytes), NOMEM. */
+GLIM_MUST_USE glim_err glim_enctok_new(const glim_enctok_spec *spec, glim_enctok **out, glim_error *e);
+/* From the bytes of tokenizer.json. What the file asks for that glim does not do the same way is UNSUPPORTED by name.
+ * Errors also: INPUT (JSON), FORMAT, with the offset. */
+GLIM_MUST_USE glim_err glim_enctok_from_json(glim_str json, glim_enctok **out, glim_error *e);
+/* From vocab.txt, one WordPiece token a line, with [CLS], [SEP], [UNK] and where they are [PAD], [MASK].
+ * lower: the model is uncased (case and accents go). Errors: FORMAT with the line, INPUT (UTF-8). */
+GLIM_MUST_USE glim_err glim_enctok_from_vocab_txt(glim_str vocab, bool lower, glim_enctok **out, glim_error *e);
+/* From a SentencePiece model (sentencepiece.bpe.model). xlmr_ids: ids as XLM-R counts them (<s> <pad> </s> <unk>, then the
+ * pieces from the fourth on, <mask> last); else those of the file. Errors: FORMAT with the offset, UNSUPPORTED. */
+GLIM_MUST_USE glim_err glim_enctok_from_spm(glim_str model, bool xlmr_ids, glim_enctok **out, glim_error *e);
+void glim_enctok_free(glim_enctok *t);
+
+/* Appends the ids of the text alone. special_text: the text of control and user tokens becomes those tokens, longest
+ * first, as in the reference library; else it is text like any other.
+ * Errors: INPUT (invalid UTF-8, with the offset), LIMIT (more than ids->max, or a character map that makes a text more
+ * than 16 times as long), NOMEM. ids is then as it was. */
+GLIM_MUST_USE glim_err glim_enctok_encode(const glim_enctok *t, glim_str text, bool special_text, glim_ids *ids,
+                                          glim_error *e);
+/* Appends what the model reads: its first token, a (cut to what fits by the caller), its last token.
+ * Errors: LIMIT, NOMEM; ids is then as it was, here and below. ids must not be a's own. */
+GLIM_MUST_USE glim_err glim_enctok_wrap(const glim_enctok *t, const int32_t *a, size_t n_a, glim_ids *ids, glim_error *e);
+/* The same with two texts, by the model's template. *n_first (may be NULL): how many of the ids appended have token type
+ * 0, the others 1; all of them where the model knows no types. */
+GLIM_MUST_USE glim_err glim_enctok_pair(const glim_enctok *t, const int32_t *a, size_t n_a, const int32_t *b, size_t n_b,
+                                        glim_ids *ids, size_t *n_first, glim_error *e);
+/* How many tokens of its own the model adds to one text, or to a pair. */
+size_t glim_enctok_n_added(const glim_enctok *t, bool pair);
+
+typedef enum glim_enctok_role {
+    GLIM_ENCTOK_CLS, GLIM_ENCTOK_SEP, GLIM_ENCTOK_PAD, GLIM_ENCTOK_UNK, GLIM_ENCTOK_MASK, GLIM_ENCTOK_N_ROLE
+} glim_enctok_role;
+int32_t glim_enctok_id(const glim_enctok *t, glim_enctok_role role); /* -1: none */
+size_t glim_enctok_n_token(const glim_enctok *t);
+/* The token as the file spells it; holes and ids out of range give n 0, p NULL. */
+glim_str glim_enctok_text(const glim_enctok *t, int32_t id);
+glim_token_attr glim_enctok_attr(const glim_enctok *t, int32_t id); /* holes, out of range: UNUSED */
+
 /* ---- detok.c: bytes held until UTF-8 is whole ------------------------------------------------ */
 
 typedef struct glim_detok {
