@@ -17,12 +17,14 @@ typedef struct family {
     bool after_pad;     /* positions begin behind the row of the padding token */
     int64_t pad_id;     /* where config.json has none */
     const char *head_in, *head_out;
+    bool head_in_model; /* head_in is the model's own pooler, with its prefix; else beside it */
 } family;
 
 static const family families[] = {
-    {&glim_encoder_bert, "bert.", false, 0, "pooler.dense", "classifier"},
-    {&glim_encoder_ernie, "ernie.", false, 0, "pooler.dense", "classifier"},
-    {&glim_encoder_xlm_roberta, "roberta.", true, 1, "classifier.dense", "classifier.out_proj"},
+    {&glim_encoder_bert, "bert.", false, 0, "pooler.dense", "classifier", true},
+    {&glim_encoder_ernie, "ernie.", false, 0, "pooler.dense", "classifier", true},
+    {&glim_encoder_xlm_roberta, "roberta.", true, 1, "classifier.dense", "classifier.out_proj",
+     false},
 };
 
 #define INT(gguf, hf, field, min, max, req)                                                        \
@@ -243,8 +245,7 @@ static void load_head(bert_loader *b, const family *fam, bert_model *m)
     if (b->ld.rc || !has_head(b)) return;
     const char *prefix = b->prefix;
     int64_t n_label = n_label_of(b->ld.f), d = m->hp.n_embd;
-    /* The pooler is the model's, the rest stands beside it. */
-    if (fam->after_pad) b->prefix = "";
+    if (!fam->head_in_model) b->prefix = "";
     load_linear(b, "cls.weight", "cls.bias", fam->head_in, 0, d, d, &m->head_in);
     b->prefix = "";
     const glim_tensor *t = glim_weight_find(
