@@ -103,9 +103,11 @@ static glim_err check_attrs(build *b)
     return GLIM_OK;
 }
 
-static bool is_special(unsigned attr)
+/* User tokens of a unigram model are pieces that win wherever they stand, and cut nothing. */
+static bool is_special(const glim_enctok *t, unsigned attr)
 {
-    return attr == GLIM_TOKEN_CONTROL || attr == GLIM_TOKEN_USER || attr == GLIM_TOKEN_UNKNOWN;
+    return attr == GLIM_TOKEN_CONTROL || attr == GLIM_TOKEN_UNKNOWN ||
+           (attr == GLIM_TOKEN_USER && t->kind == GLIM_ENCTOK_WORDPIECE);
 }
 
 static glim_err build_special(build *b)
@@ -113,7 +115,7 @@ static glim_err build_special(build *b)
     size_t n = 0;
     for (size_t i = 0; i < b->t->n_token; i++) {
         glim_str s = glim_enctok_text(b->t, (int32_t)i);
-        if (s.n && is_special(b->t->attr[i])) b->key[n++] = (glim_triekey){s, (int32_t)i};
+        if (s.n && is_special(b->t, b->t->attr[i])) b->key[n++] = (glim_triekey){s, (int32_t)i};
     }
     return glim_trie_build(&b->t->special, b->key, n, b->e);
 }

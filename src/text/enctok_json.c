@@ -288,6 +288,9 @@ static glim_err place_added(reader *x)
             return unsupported(x, "single_word on the added token", content->text);
         if (flag(it, "normalized") && !flag(it, "special"))
             return unsupported(x, "normalized on the added token", content->text);
+        if (x->unigram && !flag(it, "special"))
+            return unsupported(x, "in a unigram model, not special: the added token",
+                               content->text);
         glim_err rc = token_slot(x, id);
         if (rc) return rc;
         if (x->text[id].p && !glim_str_eq(x->text[id], content->text))
