@@ -586,7 +586,7 @@ static void json(void **state)
 /* Also the worst text for the longest token must take time in proportion. */
 static void long_texts(void **state)
 {
-    enum { N = 400000 };
+    enum { N = 100000 };
     parts p;
     glim_ids ids;
     glim_error e = {0};
