@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * enctok.c - an encoder's tokenizer from its parts to its end; special tokens cut out of text; the
- * model's own first and last tokens.
+ * enctok.c - an encoder's tokenizer from its parts to its end; special tokens cut out of
+ * text; the model's own first and last tokens.
  * Owns: glim_enctok, which tokens may come out of plain text.
- * Not here: the two ways of cutting a text (wordpiece.c, unigram.c), files (enctok_json.c, enctok_txt.c,
- *           enctok_spm.c; a GGUF's parts come from engine). Control tokens are in no trie that plain
- *           text is cut with, so what a user wrote can never become one. The strip flags of added
- *           tokens need no code: both kinds drop blanks at the ends of what lies between.
+ * Not here: the two ways of cutting a text (wordpiece.c, unigram.c), files (enctok_json.c,
+ *           enctok_txt.c, enctok_spm.c; a GGUF's parts come from engine). Control tokens are
+ *           in no trie that plain text is cut with, so what a user wrote can never become
+ *           one. The strip flags of added tokens need no code: both kinds drop blanks at the
+ *           ends of what lies between.
  * Thread: any.
- * Fails: GLIM_E_FORMAT naming the token, GLIM_E_UNSUPPORTED, GLIM_E_LIMIT, GLIM_E_INPUT, GLIM_E_NOMEM.
+ * Fails: GLIM_E_FORMAT naming the token, GLIM_E_UNSUPPORTED, GLIM_E_LIMIT, GLIM_E_INPUT,
+ * GLIM_E_NOMEM.
  * See: tests/unit/text/test_wordpiece.c, test_unigram.c */
 #include "enctok_priv.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_unigram.c - the best path, blanks, the character map, SentencePiece's file and the unigram kind of
- * tokenizer.json: rules, limits, damage. */
+ * test_unigram.c - the best path, blanks, the character map, SentencePiece's file and the
+ * unigram kind of tokenizer.json: rules, limits, damage. */
 #include "golden.h"
 
 #include "failnth.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_wordpiece.c - BERT's rules one by one, both forms of its vocabulary, its files and what is refused. */
+ * test_wordpiece.c - BERT's rules one by one, both forms of its vocabulary, its files and
+ * what is refused. */
 #include "golden.h"
 
 #include "failnth.h"
@@ -89,7 +90,7 @@ static void uncased(void **state)
     check(t, "A\xCC\x80", false, IDS(9));             /* accents go ... */
     check(t, "\xC3\x89", false, IDS(15));             /* ... also out of one character */
     check(t, "\xC4\xB0", false, IDS(12));             /* I with a dot */
-    check(t, "a\xCE\xA3", false, IDS(9, 16)); /* also at the end of a word */
+    check(t, "a\xCE\xA3", false, IDS(9, 16));         /* also at the end of a word */
     check(t, "\xCE\xA3\xCE\xA3", false, IDS(17, 16)); /* and no other */
     check(t,
           "a\xC2\xAD\x01\xEF\xBF\xBD\xEE\x80\x80"
