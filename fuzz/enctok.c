@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * enctok.c - fuzz target: any bytes as an encoder's tokenizer.json, SentencePiece model or vocab.txt (by the
- * first byte), then a text behind the last two NUL bytes; what is accepted must give ids that exist. */
+ * enctok.c - fuzz target: any bytes as an encoder's tokenizer.json, SentencePiece model or
+ * vocab.txt (by the first byte), then a text behind the last two NUL bytes; what is accepted
+ * must give ids that exist. */
 #include "text/text.h"
 
 #include <stdlib.h>

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * charsmap.c - the precompiled character map of SentencePiece: which bytes stand for which others.
- * Owns: the form of the blob: u32 length of a trie, the trie (a double array of u32, all little
- *       endian), then replacements with a NUL behind each.
- * Not here: what happens to blanks and to what no key covers (unigram.c). Everything that a walk may
- *           meet is checked while loading, so that a walk needs only the bounds of the array.
+ * charsmap.c - the precompiled character map of SentencePiece: which bytes stand for which
+ * others.
+ * Owns: the form of the blob: u32 length of a trie, the trie (a double array of u32, all
+ * little endian), then replacements with a NUL behind each.
+ * Not here: what happens to blanks and to what no key covers (unigram.c). Everything that a
+ *           walk may meet is checked while loading, so that a walk needs only the bounds of
+ *           the array. A walk ends after KEY_MAX bytes, so that time grows with the text alone:
+ *           a longer key, which no real map has, is never found.
  * Thread: a loaded map any.
  * Fails: GLIM_E_FORMAT with the offset, GLIM_E_LIMIT, GLIM_E_NOMEM.
  * See: tests/unit/text/test_unigram.c */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * enctok.c - an encoder's tokenizer from its parts to its end; special tokens cut out of text; the
- * model's own first and last tokens.
+ * enctok.c - an encoder's tokenizer from its parts to its end; special tokens cut out of
+ * text; the model's own first and last tokens.
  * Owns: glim_enctok, which tokens may come out of plain text.
- * Not here: the two ways of cutting a text (wordpiece.c, unigram.c), files (enctok_json.c, enctok_txt.c,
- *           enctok_spm.c; a GGUF's parts come from engine). Control tokens are in no trie that plain
- *           text is cut with, so what a user wrote can never become one. The strip flags of added
- *           tokens need no code: both kinds drop blanks at the ends of what lies between.
+ * Not here: the two ways of cutting a text (wordpiece.c, unigram.c), files (enctok_json.c,
+ *           enctok_txt.c, enctok_spm.c; a GGUF's parts come from engine). Control tokens are
+ *           in no trie that plain text is cut with, so what a user wrote can never become
+ *           one. The strip flags of added tokens need no code: both kinds drop blanks at the
+ *           ends of what lies between.
  * Thread: any.
- * Fails: GLIM_E_FORMAT naming the token, GLIM_E_UNSUPPORTED, GLIM_E_LIMIT, GLIM_E_INPUT, GLIM_E_NOMEM.
+ * Fails: GLIM_E_FORMAT naming the token, GLIM_E_UNSUPPORTED, GLIM_E_LIMIT, GLIM_E_INPUT,
+ * GLIM_E_NOMEM.
  * See: tests/unit/text/test_wordpiece.c, test_unigram.c */
 #include "enctok_priv.h"
 
@@ -103,9 +105,11 @@ static glim_err check_attrs(build *b)
     return GLIM_OK;
 }
 
-static bool is_special(unsigned attr)
+/* User tokens of a unigram model are pieces that win wherever they stand, and cut nothing. */
+static bool is_special(const glim_enctok *t, unsigned attr)
 {
-    return attr == GLIM_TOKEN_CONTROL || attr == GLIM_TOKEN_USER || attr == GLIM_TOKEN_UNKNOWN;
+    return attr == GLIM_TOKEN_CONTROL || attr == GLIM_TOKEN_UNKNOWN ||
+           (attr == GLIM_TOKEN_USER && t->kind == GLIM_ENCTOK_WORDPIECE);
 }
 
 static glim_err build_special(build *b)
@@ -113,7 +117,7 @@ static glim_err build_special(build *b)
     size_t n = 0;
     for (size_t i = 0; i < b->t->n_token; i++) {
         glim_str s = glim_enctok_text(b->t, (int32_t)i);
-        if (s.n && is_special(b->t->attr[i])) b->key[n++] = (glim_triekey){s, (int32_t)i};
+        if (s.n && is_special(b->t, b->t->attr[i])) b->key[n++] = (glim_triekey){s, (int32_t)i};
     }
     return glim_trie_build(&b->t->special, b->key, n, b->e);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * enctok_json.c - tokenizer.json of an encoder into a tokenizer.
  * Owns: reading vocabulary and added tokens, and which settings of the model glim reproduces.
- * Not here: the small parts (enctok_json_parts.c), byte-level BPE (tokenizer_json.c). The vocabulary is
- *           pulled token by token, the small parts are read as trees. Settings that change no id of a
- *           text are skipped (truncation, padding, decoder). Added tokens that are matched in normalised
- *           text are matched in the text itself when they are special: less is taken for one then.
+ * Not here: the small parts (enctok_json_parts.c), byte-level BPE (tokenizer_json.c). The
+ *           vocabulary is pulled token by token, the small parts are read as trees. Settings
+ *           that change no id of a text are skipped (truncation, padding, decoder). Added
+ *           tokens that are matched in normalised text are matched in the text itself when
+ *           they are special: less is taken for one then.
  * Thread: any.
  * Fails: GLIM_E_INPUT (JSON), GLIM_E_FORMAT, GLIM_E_UNSUPPORTED, GLIM_E_LIMIT, GLIM_E_NOMEM.
  * See: tests/unit/text/test_wordpiece.c, test_unigram.c */
@@ -288,6 +289,9 @@ static glim_err place_added(reader *x)
             return unsupported(x, "single_word on the added token", content->text);
         if (flag(it, "normalized") && !flag(it, "special"))
             return unsupported(x, "normalized on the added token", content->text);
+        if (x->unigram && !flag(it, "special"))
+            return unsupported(x, "in a unigram model, not special: the added token",
+                               content->text);
         glim_err rc = token_slot(x, id);
         if (rc) return rc;
         if (x->text[id].p && !glim_str_eq(x->text[id], content->text))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * enctok_json_parts.c - normalizer, pre-tokenizer and post-processor of an encoder's tokenizer.json.
+ * enctok_json_parts.c - normalizer, pre-tokenizer and post-processor of an encoder's
+ * tokenizer.json.
  * Owns: which combinations of these glim reproduces.
  * Not here: the vocabulary and the whole (enctok_json.c).
  * Thread: any.
@@ -173,8 +174,8 @@ glim_err glim_encparts_pre_tokenizer(glim_encparts *p, const glim_json *v)
 
 /* ---- post-processor -------------------------------------------------------------------------- */
 
-/* The elements of a template as letters: A, B, c (first token), s (last token); with a digit for the
- * type id. Longer or other ones give an empty string. */
+/* The elements of a template as letters: A, B, c (first token), s (last token); with a digit for
+ * the type id. Longer or other ones give an empty string. */
 static void shape_of(glim_encparts *p, const glim_json *list, char out[16])
 {
     size_t n = 0;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * enctok_spm.c - a SentencePiece model (unigram) into a tokenizer.
- * Owns: the fields of its protocol buffer that matter here: pieces, the trainer's and the normalizer's
- *       settings; how XLM-R counts ids.
- * Not here: what the settings do (unigram.c). Fields that change no id are passed over; those that would,
- *           are reproduced or refused by name.
+ * Owns: the fields of its protocol buffer that matter here: pieces, the trainer's and the
+ * normalizer's settings; how XLM-R counts ids.
+ * Not here: what the settings do (unigram.c). Fields that change no id are passed over; those
+ *           that would, are reproduced or refused by name.
  * Thread: any.
- * Fails: GLIM_E_FORMAT with the offset, GLIM_E_UNSUPPORTED, GLIM_E_NOMEM, and what glim_enctok_new() says.
+ * Fails: GLIM_E_FORMAT with the offset, GLIM_E_UNSUPPORTED, GLIM_E_NOMEM, and what
+ * glim_enctok_new() says.
  * See: tests/unit/text/test_unigram.c */
 #include "enctok_priv.h"
 

@@ -122,8 +122,9 @@ GLIM_MUST_USE glim_err glim_enctok_from_vocab_txt(glim_str vocab, bool lower, gl
 GLIM_MUST_USE glim_err glim_enctok_from_spm(glim_str model, bool xlmr_ids, glim_enctok **out, glim_error *e);
 void glim_enctok_free(glim_enctok *t);
 
-/* Appends the ids of the text alone. special_text: the text of control and user tokens becomes those tokens, longest
- * first, as in the reference library; else it is text like any other.
+/* Appends the ids of the text alone. special_text: the text of control tokens (and of WordPiece's user tokens) becomes
+ * those tokens, longest first, as in the reference library; else it is text like any other. A unigram model's user
+ * tokens are pieces in both cases.
  * Errors: INPUT (invalid UTF-8, with the offset), LIMIT (more than ids->max, or a character map that makes a text more
  * than 16 times as long), NOMEM. ids is then as it was. */
 GLIM_MUST_USE glim_err glim_enctok_encode(const glim_enctok *t, glim_str text, bool special_text, glim_ids *ids,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * trie.c - keys that begin at a place of a text: a trie of bytes.
- * Owns: its nodes, which lie in the order of their depth, so that the children of a node follow each
- *       other and a step is a search among few.
+ * Owns: its nodes, which lie in the order of their depth, so that the children of a node
+ * follow each other and a step is a search among few.
  * Not here: what the keys mean (unigram.c, wordpiece.c, enctok.c).
  * Thread: a built trie any.
  * Fails: GLIM_E_FORMAT (a key is there twice), GLIM_E_NOMEM.

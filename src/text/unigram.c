@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * unigram.c - SentencePiece's unigram model: text normalised by the character map, then the pieces
- * with the best sum of scores.
+ * unigram.c - SentencePiece's unigram model: text normalised by the character map, then the
+ * pieces with the best sum of scores.
  * Owns: what happens to blanks, the Viterbi search.
- * Not here: the character map's bytes (charsmap.c), which tokens are pieces (enctok.c). Sums are made
- *           in double from left to right, and a later path must be better to win. Every place of the
- *           text keeps one best path, so memory and time grow with the length alone.
+ * Not here: the character map's bytes (charsmap.c), which tokens are pieces (enctok.c). Sums
+ *           are made in double from left to right, and a later path must be better to win.
+ *           Every place of the text keeps one best path, so memory and time grow with the
+ *           length alone.
  * Thread: any.
  * Fails: GLIM_E_LIMIT, GLIM_E_NOMEM.
  * See: tests/unit/text/test_unigram.c */

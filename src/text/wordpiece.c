@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * wordpiece.c - BERT's tokenizer: text cleaned and cut into words, words into the longest pieces.
+ * wordpiece.c - BERT's tokenizer: text cleaned and cut into words, words into the longest
+ * pieces.
  * Owns: Hugging Face's BertNormalizer and BertPreTokenizer; utf8proc is used only here.
- * Not here: which tokens are pieces (enctok.c), blanks (uniclass.c). A character goes through all steps
- *           before the next is looked at, and no more than a word is held: marks are only put in
- *           order within a word, and a word beyond the limit is unknown whatever its order.
- *           Categories are those of utf8proc's Unicode; what is assigned later is no punctuation.
+ * Not here: which tokens are pieces (enctok.c), blanks (uniclass.c). A character goes through
+ *           all steps before the next is looked at, and no more than a word is held: marks
+ *           are only put in order within a word, and a word beyond the limit is unknown
+ *           whatever its order. Categories are those of utf8proc's Unicode; what is assigned
+ *           later is no punctuation.
  * Thread: any.
  * Fails: GLIM_E_LIMIT, GLIM_E_NOMEM.
  * See: tests/unit/text/test_wordpiece.c */
@@ -125,8 +127,8 @@ static glim_err pre_tokenize(state *x, uint32_t cp, uint8_t order)
     return rc ? rc : end_word(x);
 }
 
-/* Lower case by each character alone, as the reference does: a sigma at the end of a word too. The one
- * character that becomes two is the I with a dot. */
+/* Lower case by each character alone, as the reference does: a sigma at the end of a word too.
+ * The one character that becomes two is the I with a dot. */
 static glim_err lower(state *x, uint32_t cp, uint8_t order)
 {
     if (x->t->lower && cp == 0x130) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * test_enctok_golden.c - encoder tokenizers: ids of the reference libraries for every case, from each file that
- * the folder has; the model's own tokens around them; vectors' ids of the encoders. */
+ * test_enctok_golden.c - encoder tokenizers: ids of the reference libraries for every case,
+ * from each file that the folder has; the model's own tokens around them; vectors' ids of the
+ * encoders. */
 #include "golden.h"
 
 #include "text/text.h"
