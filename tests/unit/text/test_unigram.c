@@ -583,7 +583,7 @@ static void json(void **state)
 
 /* ---- size, memory ---------------------------------------------------------------------------- */
 
-/* Also the worst text for the longest token must take time in proportion. */
+/* The worst text for the longest token; what grew with the square would outlast the limit of time. */
 static void long_texts(void **state)
 {
     enum { N = 100000 };
@@ -599,10 +599,8 @@ static void long_texts(void **state)
     glim_enctok *t = make(&p.s);
     memset(text, 'a', N);
     glim_ids_init(&ids, N);
-    uint64_t begin = glim_now_ns();
     assert_int_equal(glim_enctok_encode(t, (glim_str){text, N}, false, &ids, &e), GLIM_OK);
     assert_true(ids.n > N / 512 && ids.n < N / 512 + 512);
-    assert_true(glim_now_ns() - begin < UINT64_C(60000000000)); /* quadratic: minutes */
     glim_ids_deinit(&ids);
     glim_enctok_free(t);
     glim_free(text);
