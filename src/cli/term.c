@@ -219,6 +219,9 @@ static void remember(glim_term *t, const char *line)
 static glim_line read_edited(glim_term *t, glim_error *e)
 {
     int n = 0;
+    /* Before the prompt, and not at the first character as libedit would by itself: a Ctrl-D that comes between the two
+     * would be eaten by the terminal. */
+    el_set(t->el, EL_PREP_TERM, 1);
     const char *line = el_gets(t->el, &n);
     if (!line) {
         bool stopped = glim_cli_interrupted();
