@@ -8,6 +8,7 @@
 #include "server/auth.h"
 
 #include "crypto/crypto.h"
+#include "server/http.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -454,21 +455,12 @@ static bool is_loopback(glim_str s)
     return v6 ? is_loopback_v6(host) : is_loopback_v4(host) || is_localhost(host);
 }
 
-static glim_str without_scheme(glim_str s)
-{
-    static const char *const schemes[] = {"http://", "https://"};
-    for (size_t i = 0; i < GLIM_COUNT(schemes); i++)
-        if (glim_str_starts(s, glim_str_of(schemes[i])))
-            return glim_str_sub(s, strlen(schemes[i]), s.n);
-    return s;
-}
-
 glim_err glim_bind_check(const char *const *listen, size_t n_listen, bool have_keys, bool insecure,
                          glim_error *e)
 {
     if (have_keys || insecure) return GLIM_OK;
     for (size_t i = 0; i < n_listen; i++)
-        if (!is_loopback(without_scheme(glim_str_of(listen[i]))))
+        if (!is_loopback(glim_str_of(glim_http_bare_address(listen[i]))))
             return glim_fail(
                 e, GLIM_E_INPUT,
                 "%s can be reached from other machines and there is no API key: give "

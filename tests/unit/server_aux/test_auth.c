@@ -503,6 +503,7 @@ static void binds(void **state)
         {"https://127.0.0.1:8443", true},
         {"https://[::1]:8443", true},
         {"http://localhost:80", true},
+        {"HTTPS://127.0.0.1:1", true}, /* as the listeners read it */
         {"http://0.0.0.0:8000", false},
         {"https://0.0.0.0:8443", false},
         {"https://[::]:8443", false},
