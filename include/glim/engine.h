@@ -293,58 +293,6 @@ typedef struct glim_sched_stat {
 /* Thread: any; never waits for a computation. */
 GLIM_API void glim_sched_get_stat(glim_sched *s, glim_sched_stat *out);
 
-/* ---- keywords: candidate words of a text, and a choice among them by vectors ------------------- */
-
-/* A list of words; the caller owns it and ends it with glim_words_free(). */
-typedef struct glim_words {
-    glim_str *p; /* borrow from the text or from the vocabulary that they were found in */
-    size_t n;
-} glim_words;
-GLIM_API void glim_words_free(glim_words *w);
-
-#define GLIM_KEYWORD_WORDS 512 /* most words of a text that are candidates without a vocabulary */
-
-/* Words that may be keywords of a text. With a vocabulary (n_vocab > 0): those of its words that stand
- * in the text, in the vocabulary's order and spelling, each once, letter case ignored. They have at
- * least 2 characters. Where a word begins or ends with a digit or a letter of an alphabet it must begin
- * or end there in the text too: 360 is not found in 3600. Words of Chinese are found anywhere.
- * Without: the words of the text, Chinese cut by a dictionary, that hold a letter or a number, have 2
- * to 32 characters and carry a meaning, the most frequent first, at most GLIM_KEYWORD_WORDS.
- * Errors: INPUT (invalid UTF-8: of what, and the offset), LIMIT (a text or vocabulary of 2 GiB), NOMEM,
- * FAIL (the tables that words are cut by are missing on this system). Thread: any. */
-GLIM_API GLIM_MUST_USE glim_err glim_keyword_candidates(glim_str text, const glim_str *vocab,
-                                                        size_t n_vocab, glim_words *out,
-                                                        glim_error *e);
-
-/* Cosine of the angle between two vectors, -1 to 1; 0 when one has no direction (all zero, or a number
- * that is not finite). The same bits with every compiler. Thread: any. */
-GLIM_API double glim_cosine(const float *a, const float *b, size_t n_dim);
-
-#define GLIM_MAXSUM_CANDIDATES 20
-
-typedef struct glim_keyword_opts {
-    size_t size;      /* sizeof(glim_keyword_opts), set by init */
-    int64_t top;      /* how many, at least 1; 10. More than there are: all of them */
-    bool mmr;         /* maximal marginal relevance: each is near the text and far from those chosen */
-    bool maxsum;      /* of the GLIM_MAXSUM_CANDIDATES nearest those that are least alike; top is then
-                       * at most as many, and a single one is the last of them. With mmr too, mmr decides */
-    double diversity; /* of mmr, 0 (as without) to 1; 0.3 */
-} glim_keyword_opts;
-GLIM_API void glim_keyword_opts_init(glim_keyword_opts *o);
-
-typedef struct glim_keyword {
-    size_t i_word;
-    double similarity; /* cosine of text and word */
-} glim_keyword;
-/* Chooses words by their vectors: doc [n_dim], words [n_word][n_dim]. out has room for min(top, n_word);
- * the most similar come first, of equal ones the earlier word. opts NULL: defaults. Errors: INPUT (an
- * option out of range, n_dim 0), NOMEM. Thread: any. */
-GLIM_API GLIM_MUST_USE glim_err glim_keyword_select(const float *doc, const float *words,
-                                                    size_t n_word, size_t n_dim,
-                                                    const glim_keyword_opts *opts,
-                                                    glim_keyword *out, size_t *n_out,
-                                                    glim_error *e);
-
 /* ---- machine: what the figures of a benchmark are compared with ------------------------------ */
 
 typedef enum glim_measure {

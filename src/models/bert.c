@@ -35,7 +35,7 @@ static bool take_work(glim_arena *a, const bert_model *m, int64_t n, bert_work *
     return w->q && w->k && w->v && w->h && w->ff && w->pos;
 }
 
-static size_t scratch_bytes(const glim_encoder *enc, int64_t n, int n_thread)
+static size_t scratch_bytes(const glim_enc_core *enc, int64_t n, int n_thread)
 {
     const bert_model *m = (const bert_model *)enc;
     int64_t n_embd = m->hp.n_embd, n_block = GLIM_MIN(n, ROW_BLOCK);
@@ -121,7 +121,7 @@ static glim_err block(const bert_model *m, const bert_layer *l, glim_ops *o,
     return rc;
 }
 
-static glim_err states(const glim_encoder *enc, glim_ops *o, const glim_enc_batch *b, float *x,
+static glim_err states(const glim_enc_core *enc, glim_ops *o, const glim_enc_batch *b, float *x,
                        glim_error *e)
 {
     const bert_model *m = (const bert_model *)enc;
@@ -141,7 +141,7 @@ static glim_err states(const glim_encoder *enc, glim_ops *o, const glim_enc_batc
     return GLIM_OK;
 }
 
-static glim_err classify(const glim_encoder *enc, glim_ops *o, const float *first, int64_t n,
+static glim_err classify(const glim_enc_core *enc, glim_ops *o, const float *first, int64_t n,
                          float *logits, glim_error *e)
 {
     const bert_model *m = (const bert_model *)enc;
@@ -166,21 +166,21 @@ static glim_err classify(const glim_encoder *enc, glim_ops *o, const float *firs
 #define FUNCTIONS                                                                                  \
     .load = glim_bert_load, .states = states, .classify = classify, .scratch_bytes = scratch_bytes
 
-const glim_encoder_arch glim_encoder_bert = {
+const glim_enc_arch glim_enc_bert = {
     .name = "bert",
     .gguf_names = (const char *const[]){"bert", NULL},
     .hf_names = (const char *const[]){"bert", NULL},
     FUNCTIONS,
 };
 
-const glim_encoder_arch glim_encoder_ernie = {
+const glim_enc_arch glim_enc_ernie = {
     .name = "ernie",
     .gguf_names = (const char *const[]){NULL},
     .hf_names = (const char *const[]){"ernie", NULL},
     FUNCTIONS,
 };
 
-const glim_encoder_arch glim_encoder_xlm_roberta = {
+const glim_enc_arch glim_enc_xlm_roberta = {
     .name = "xlm-roberta",
     .gguf_names = (const char *const[]){NULL},
     .hf_names = (const char *const[]){"xlm-roberta", NULL},

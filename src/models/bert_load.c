@@ -12,7 +12,7 @@
 
 /* What a folder's model_type decides. */
 typedef struct family {
-    const glim_encoder_arch *arch;
+    const glim_enc_arch *arch;
     const char *prefix; /* of a model inside another one (with a head); others have none */
     bool after_pad;     /* positions begin behind the row of the padding token */
     int64_t pad_id;     /* where config.json has none */
@@ -21,10 +21,9 @@ typedef struct family {
 } family;
 
 static const family families[] = {
-    {&glim_encoder_bert, "bert.", false, 0, "pooler.dense", "classifier", true},
-    {&glim_encoder_ernie, "ernie.", false, 0, "pooler.dense", "classifier", true},
-    {&glim_encoder_xlm_roberta, "roberta.", true, 1, "classifier.dense", "classifier.out_proj",
-     false},
+    {&glim_enc_bert, "bert.", false, 0, "pooler.dense", "classifier", true},
+    {&glim_enc_ernie, "ernie.", false, 0, "pooler.dense", "classifier", true},
+    {&glim_enc_xlm_roberta, "roberta.", true, 1, "classifier.dense", "classifier.out_proj", false},
 };
 
 #define INT(gguf, hf, field, min, max, req)                                                        \
@@ -260,7 +259,7 @@ static void load_head(bert_loader *b, const family *fam, bert_model *m)
 
 /* ---- load ------------------------------------------------------------------------------------- */
 
-static const family *family_of(const glim_encoder_arch *arch)
+static const family *family_of(const glim_enc_arch *arch)
 {
     size_t i = 0;
     while (i + 1 < GLIM_COUNT(families) && families[i].arch != arch)
@@ -296,8 +295,8 @@ static void load_all(bert_loader *b, const family *fam, bert_model *m)
     load_head(b, fam, m);
 }
 
-glim_err glim_bert_load(const glim_encoder_arch *arch, const glim_modelfile *f,
-                        const glim_load_opts *opts, glim_encoder **out, glim_error *e)
+glim_err glim_bert_load(const glim_enc_arch *arch, const glim_modelfile *f,
+                        const glim_load_opts *opts, glim_enc_core **out, glim_error *e)
 {
     const family *fam = family_of(arch);
     bert_hparams hp;

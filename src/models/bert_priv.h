@@ -27,7 +27,7 @@ typedef struct bert_layer {
 } bert_layer;
 
 typedef struct bert_model {
-    glim_encoder enc;
+    glim_enc_core enc;
     bert_hparams hp;
     int64_t pos0; /* row of the position table of a sequence's first token */
     glim_mat word, position;
@@ -38,11 +38,11 @@ typedef struct bert_model {
     glim_mha mha;
 } bert_model;
 
-/* bert_load.c: see glim_encoder_arch. */
-GLIM_MUST_USE glim_err glim_bert_load(const glim_encoder_arch *arch, const glim_modelfile *f,
-                                      const glim_load_opts *opts, glim_encoder **out,
+/* bert_load.c: see glim_enc_arch. */
+GLIM_MUST_USE glim_err glim_bert_load(const glim_enc_arch *arch, const glim_modelfile *f,
+                                      const glim_load_opts *opts, glim_enc_core **out,
                                       glim_error *e);
 
-extern const glim_encoder_arch glim_encoder_bert, glim_encoder_ernie, glim_encoder_xlm_roberta;
+extern const glim_enc_arch glim_enc_bert, glim_enc_ernie, glim_enc_xlm_roberta;
 
 #endif

@@ -6,17 +6,17 @@
  * See: encoder.def */
 #include "models/models.h"
 
-#define ENCODER(symbol) extern const glim_encoder_arch symbol;
+#define ENCODER(symbol) extern const glim_enc_arch symbol;
 #include "models/encoder.def"
 #undef ENCODER
 
-static const glim_encoder_arch *const archs[] = {
+static const glim_enc_arch *const archs[] = {
 #define ENCODER(symbol) &symbol,
 #include "models/encoder.def"
 #undef ENCODER
 };
 
-const char *glim_encoder_names(void)
+const char *glim_enc_names(void)
 {
     return "bert (GGUF files); bert, ernie, xlm-roberta (folders)";
 }
@@ -34,7 +34,7 @@ static glim_str named(const glim_modelfile *f)
     return glim_json_is(type, GLIM_JSON_STRING) ? type->text : name;
 }
 
-static const glim_encoder_arch *find(const glim_modelfile *f)
+static const glim_enc_arch *find(const glim_modelfile *f)
 {
     bool gguf = glim_modelfile_container(f) == GLIM_CONTAINER_GGUF;
     glim_str name = named(f);
@@ -44,34 +44,34 @@ static const glim_encoder_arch *find(const glim_modelfile *f)
     return NULL;
 }
 
-bool glim_encoder_is(const glim_modelfile *f)
+bool glim_enc_is(const glim_modelfile *f)
 {
     return find(f) != NULL;
 }
 
-glim_err glim_encoder_load(const glim_modelfile *f, const glim_load_opts *opts, glim_encoder **out,
-                           glim_error *e)
+glim_err glim_enc_load(const glim_modelfile *f, const glim_load_opts *opts, glim_enc_core **out,
+                       glim_error *e)
 {
-    const glim_encoder_arch *arch = find(f);
+    const glim_enc_arch *arch = find(f);
     if (!arch)
         return glim_fail(e, GLIM_E_UNSUPPORTED, "%s: %s is no encoder that is supported; known: %s",
-                         glim_modelfile_path(f), GLIM_QUOTE(named(f)), glim_encoder_names());
+                         glim_modelfile_path(f), GLIM_QUOTE(named(f)), glim_enc_names());
     return arch->load(arch, f, opts, out, e);
 }
 
-void glim_encoder_free(glim_encoder *m)
+void glim_enc_free(glim_enc_core *m)
 {
     if (m) glim_arena_free(m->arena); /* the encoder itself lives there */
 }
 
-size_t glim_encoder_scratch_bytes(const glim_encoder *m, int64_t n_tok, int n_thread)
+size_t glim_enc_scratch_bytes(const glim_enc_core *m, int64_t n_tok, int n_thread)
 {
     return (size_t)(n_tok * m->n_embd) * sizeof(float) + 2 * GLIM_CACHE_LINE +
            m->arch->scratch_bytes(m, n_tok, n_thread);
 }
 
 /* Ids index the tables of the file: what a tokenizer of another file says must not pass. */
-static glim_err check_ids(const glim_encoder *m, const glim_enc_batch *b, int64_t n_tok,
+static glim_err check_ids(const glim_enc_core *m, const glim_enc_batch *b, int64_t n_tok,
                           glim_error *e)
 {
     for (int64_t i = 0; i < n_tok; i++) {
@@ -91,7 +91,7 @@ static glim_err check_ids(const glim_encoder *m, const glim_enc_batch *b, int64_
     return GLIM_OK;
 }
 
-static glim_err check_batch(const glim_encoder *m, const glim_enc_batch *b, glim_error *e)
+static glim_err check_batch(const glim_enc_core *m, const glim_enc_batch *b, glim_error *e)
 {
     for (int64_t i = 0; i < b->n_seq; i++) {
         int64_t n = b->offset[i + 1] - b->offset[i];
@@ -138,8 +138,8 @@ static void pool_sequences(void *arg, int64_t begin, int64_t end, int i_thread)
     }
 }
 
-glim_err glim_encoder_forward(const glim_encoder *m, glim_ops *o, const glim_enc_batch *b,
-                              glim_error *e)
+glim_err glim_enc_forward(const glim_enc_core *m, glim_ops *o, const glim_enc_batch *b,
+                          glim_error *e)
 {
     glim_err rc = check_batch(m, b, e);
     if (rc || b->n_seq < 1) return rc;
@@ -150,7 +150,7 @@ glim_err glim_encoder_forward(const glim_encoder *m, glim_ops *o, const glim_enc
                          "step of %lld tokens: the scratch plan was too small; please report this",
                          (long long)b->offset[b->n_seq]);
     rc = m->arch->states(m, o, b, x, e);
-    if (!rc && b->pooling != GLIM_POOLING_NONE) {
+    if (!rc && b->pooling != GLIM_POOLING_UNSET) {
         pool_job j = {b, x, m->n_embd};
         glim_pool_run(o->pool, b->n_seq, 16, pool_sequences, &j);
     }
@@ -161,8 +161,8 @@ glim_err glim_encoder_forward(const glim_encoder *m, glim_ops *o, const glim_enc
     return rc;
 }
 
-glim_err glim_encoder_classify(const glim_encoder *m, glim_ops *o, const float *first, int64_t n,
-                               float *logits, glim_error *e)
+glim_err glim_enc_classify(const glim_enc_core *m, glim_ops *o, const float *first, int64_t n,
+                           float *logits, glim_error *e)
 {
     if (m->n_label < 1)
         return glim_fail(e, GLIM_E_UNSUPPORTED,

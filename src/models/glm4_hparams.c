@@ -115,8 +115,7 @@ static glim_err check_config(const glim_modelfile *f, glm4_hparams *hp, glim_err
     if (glim_json_is(v, GLIM_JSON_STRING)) {
         if (glim_str_is(v->text, "greedy")) /* of all experts, whatever n_group says */
             hp->n_group = hp->n_group_used = 1;
-        else if (!glim_str_is(v->text, "group_limited_greedy") &&
-                 !glim_str_is(v->text, "noaux_tc"))
+        else if (!glim_str_is(v->text, "group_limited_greedy") && !glim_str_is(v->text, "noaux_tc"))
             return glim_fail(e, GLIM_E_UNSUPPORTED,
                              "%s/config.json: topk_method %s is not supported; greedy, "
                              "group_limited_greedy and noaux_tc are",

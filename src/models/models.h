@@ -7,6 +7,7 @@
 #define GLIM_MODELS_H
 
 #include "formats/formats.h"
+#include "glim/encode.h"
 #include "glim/engine.h"
 #include "ops/ops.h"
 
@@ -93,36 +94,29 @@ bool glim_arch_named(glim_str name);
 
 /* ---- encoders: tokens to vectors, no cache and no generation --------------------------------- */
 
-typedef struct glim_encoder_arch glim_encoder_arch;
+typedef struct glim_enc_arch glim_enc_arch;
 
 /* A loaded encoder, immutable after load. The architecture's own struct begins with it. */
-typedef struct glim_encoder {
-    const glim_encoder_arch *arch;
+typedef struct glim_enc_core {
+    const glim_enc_arch *arch;
     int64_t n_layer, n_embd, n_vocab;
     int64_t n_ctx;   /* tokens of a sequence, special ones included */
     int64_t n_type;  /* token types */
     int64_t n_label; /* logits of the classification head; 0: the file has none */
     uint64_t derived_bytes;
     glim_arena *arena;
-} glim_encoder;
-
-/* Which rows of a sequence become its vector; the numbers are those of GGUF. */
-typedef enum glim_pooling_kind {
-    GLIM_POOLING_NONE = 0,
-    GLIM_POOLING_MEAN = 1, /* of all tokens, special ones included */
-    GLIM_POOLING_CLS = 2,  /* the first token */
-    GLIM_POOLING_LAST = 3
-} glim_pooling_kind;
+} glim_enc_core;
 
 /* Sequences one after the other, no padding between. Every token sees the whole of its own sequence
  * and nothing else: a result does not depend on what it is packed with. */
 typedef struct glim_enc_batch {
     const int32_t *tokens;
-    const int32_t *types;  /* token types, or NULL: all 0 */
-    const int64_t *offset; /* [n_seq + 1]: sequence i is tokens [offset[i], offset[i + 1]); offset[0] is 0 */
+    const int32_t *types; /* token types, or NULL: all 0 */
+    const int64_t
+        *offset; /* [n_seq + 1]: sequence i is tokens [offset[i], offset[i + 1]); offset[0] is 0 */
     int64_t n_seq;
-    glim_pooling_kind pooling;
-    float *vectors;      /* [n_seq][n_embd] dense, not normalised; unused with NONE */
+    glim_pooling pooling;
+    float *vectors;      /* [n_seq][n_embd] dense, not normalised; unused with UNSET */
     const int64_t *want; /* rows whose final state is wanted, in any order */
     int64_t n_want;
     float *hidden; /* [n_want][n_embd] dense */
@@ -131,54 +125,54 @@ typedef struct glim_enc_batch {
     void *user;
 } glim_enc_batch;
 
-struct glim_encoder_arch {
+struct glim_enc_arch {
     const char *name;
     const char *const *gguf_names; /* general.architecture, NULL-terminated */
     const char *const *hf_names;   /* config.json model_type, NULL-terminated */
     /* The functions below, of an architecture. load gets its own row, so that relatives can share it;
      * states writes the final states of all tokens. b was checked. Shape: x [n_tok][n_embd] dense. */
-    GLIM_MUST_USE glim_err (*load)(const glim_encoder_arch *arch, const glim_modelfile *f,
-                                   const glim_load_opts *opts, glim_encoder **out, glim_error *e);
-    GLIM_MUST_USE glim_err (*states)(const glim_encoder *m, glim_ops *o, const glim_enc_batch *b,
+    GLIM_MUST_USE glim_err (*load)(const glim_enc_arch *arch, const glim_modelfile *f,
+                                   const glim_load_opts *opts, glim_enc_core **out, glim_error *e);
+    GLIM_MUST_USE glim_err (*states)(const glim_enc_core *m, glim_ops *o, const glim_enc_batch *b,
                                      float *x, glim_error *e);
-    GLIM_MUST_USE glim_err (*classify)(const glim_encoder *m, glim_ops *o, const float *first,
+    GLIM_MUST_USE glim_err (*classify)(const glim_enc_core *m, glim_ops *o, const float *first,
                                        int64_t n, float *logits, glim_error *e);
-    size_t (*scratch_bytes)(const glim_encoder *m, int64_t n_tok, int n_thread);
+    size_t (*scratch_bytes)(const glim_enc_core *m, int64_t n_tok, int n_thread);
 };
 
 /* True when the file names an encoder (glim_core_load() knows the others). */
-bool glim_encoder_is(const glim_modelfile *f);
+bool glim_enc_is(const glim_modelfile *f);
 /* "bert, ..." */
-const char *glim_encoder_names(void);
-/* Borrows f until glim_encoder_free(). Errors: UNSUPPORTED (by name), FORMAT (missing or misshapen tensor,
+const char *glim_enc_names(void);
+/* Borrows f until glim_enc_free(). Errors: UNSUPPORTED (by name), FORMAT (missing or misshapen tensor,
  * contradictory value: which), NOMEM. Of opts only plan_only counts. */
-GLIM_MUST_USE glim_err glim_encoder_load(const glim_modelfile *f, const glim_load_opts *opts,
-                                         glim_encoder **out, glim_error *e);
-void glim_encoder_free(glim_encoder *m);
+GLIM_MUST_USE glim_err glim_enc_load(const glim_modelfile *f, const glim_load_opts *opts,
+                                     glim_enc_core **out, glim_error *e);
+void glim_enc_free(glim_enc_core *m);
 /* Step-arena bytes of a batch of n_tok tokens in as many sequences as may be, and of classifying as many rows. */
-size_t glim_encoder_scratch_bytes(const glim_encoder *m, int64_t n_tok, int n_thread);
+size_t glim_enc_scratch_bytes(const glim_enc_core *m, int64_t n_tok, int n_thread);
 /* Vectors and states of a batch. Errors: INPUT (an empty or too long sequence, an id or type out of range: which),
  * CANCELLED, INTERNAL. Thread: the engine. */
-GLIM_MUST_USE glim_err glim_encoder_forward(const glim_encoder *m, glim_ops *o,
-                                            const glim_enc_batch *b, glim_error *e);
+GLIM_MUST_USE glim_err glim_enc_forward(const glim_enc_core *m, glim_ops *o,
+                                        const glim_enc_batch *b, glim_error *e);
 /* Logits of the classification head from the final states of n first tokens (vectors of pooling CLS).
  * Shape: first [n][n_embd], logits [n][n_label], dense. Errors: UNSUPPORTED (no head), INTERNAL. */
-GLIM_MUST_USE glim_err glim_encoder_classify(const glim_encoder *m, glim_ops *o, const float *first,
-                                             int64_t n, float *logits, glim_error *e);
+GLIM_MUST_USE glim_err glim_enc_classify(const glim_enc_core *m, glim_ops *o, const float *first,
+                                         int64_t n, float *logits, glim_error *e);
 
 /* pooling.c: what a model's own library makes of its states. */
-typedef struct glim_pooling {
-    glim_pooling_kind kind; /* never NONE */
-    bool normalize;         /* to unit length */
-    int64_t max_tokens;     /* longer texts are cut to this, special tokens included; 1..n_ctx */
-} glim_pooling;
+typedef struct glim_pooling_rule {
+    glim_pooling kind;  /* never UNSET */
+    bool normalize;     /* to unit length */
+    int64_t max_tokens; /* longer texts are cut to this, special tokens included; 1..n_ctx */
+} glim_pooling_rule;
 
 /* Reads modules.json, the pooling module's config.json, sentence_bert_config.json and tokenizer_config.json of a
  * folder, bert.pooling_type and bert.context_length of a GGUF. Where nothing says: mean, not normalised in a folder
  * and normalised from a GGUF (as the libraries that read them do), n_ctx tokens.
  * Errors: FORMAT, UNSUPPORTED (another pooling, another module: by name), NOMEM. Thread: any. */
-GLIM_MUST_USE glim_err glim_pooling_read(const glim_modelfile *f, int64_t n_ctx, glim_pooling *out,
-                                         glim_error *e);
+GLIM_MUST_USE glim_err glim_pooling_read(const glim_modelfile *f, int64_t n_ctx,
+                                         glim_pooling_rule *out, glim_error *e);
 
 /* ---- synth.c: a model's shapes with random weights ------------------------------------------- */
 

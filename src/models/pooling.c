@@ -15,7 +15,7 @@
 typedef struct reader {
     const glim_modelfile *f;
     glim_arena *arena;
-    glim_pooling *out;
+    glim_pooling_rule *out;
     glim_error *e;
 } reader;
 
@@ -30,14 +30,14 @@ static glim_err unsupported(const reader *r, const char *file, const char *what,
 
 static const struct {
     const char *key, *name; /* older files have a key for each, newer ones a name */
-    glim_pooling_kind kind; /* NONE: not supported */
+    glim_pooling kind;      /* UNSET: not supported */
 } modes[] = {
     {"pooling_mode_cls_token", "cls", GLIM_POOLING_CLS},
     {"pooling_mode_mean_tokens", "mean", GLIM_POOLING_MEAN},
     {"pooling_mode_lasttoken", "lasttoken", GLIM_POOLING_LAST},
-    {"pooling_mode_max_tokens", "max", GLIM_POOLING_NONE},
-    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", GLIM_POOLING_NONE},
-    {"pooling_mode_weightedmean_tokens", "weightedmean", GLIM_POOLING_NONE},
+    {"pooling_mode_max_tokens", "max", GLIM_POOLING_UNSET},
+    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", GLIM_POOLING_UNSET},
+    {"pooling_mode_weightedmean_tokens", "weightedmean", GLIM_POOLING_UNSET},
 };
 #define KNOWN_MODES "cls, mean and lasttoken are, one at a time"
 
@@ -53,7 +53,7 @@ static glim_err read_mode_name(const reader *r, const char *file, const glim_jso
 
 static glim_err read_modes(const reader *r, const char *file, const glim_json *cfg)
 {
-    glim_pooling_kind kind = GLIM_POOLING_NONE;
+    glim_pooling kind = GLIM_POOLING_UNSET;
     for (size_t i = 0; i < GLIM_COUNT(modes); i++) {
         const glim_json *v = glim_json_get(cfg, modes[i].key);
         bool on = false;
@@ -137,7 +137,7 @@ static glim_err read_modules(const reader *r, bool *found)
 /* ---- lengths ----------------------------------------------------------------------------------- */
 
 /* Files write 1e30 for "no end". */
-static void limit(glim_pooling *p, double n)
+static void limit(glim_pooling_rule *p, double n)
 {
     if (n >= 1 && n < (double)p->max_tokens) p->max_tokens = (int64_t)n;
 }
@@ -167,9 +167,9 @@ static glim_err read_length(const reader *r)
 
 static glim_err read_keys(const reader *r)
 {
-    static const glim_pooling_kind kinds[] = {GLIM_POOLING_NONE, GLIM_POOLING_MEAN,
-                                              GLIM_POOLING_CLS, GLIM_POOLING_LAST,
-                                              GLIM_POOLING_CLS /* 4: the head ranks by it */};
+    static const glim_pooling kinds[] = {GLIM_POOLING_UNSET, GLIM_POOLING_MEAN, GLIM_POOLING_CLS,
+                                         GLIM_POOLING_LAST,
+                                         GLIM_POOLING_CLS /* 4: the head ranks by it */};
     const glim_meta *m = glim_hp_meta(r->f, "pooling_type");
     uint64_t u;
     if (glim_meta_u64(glim_hp_meta(r->f, "context_length"), &u)) limit(r->out, (double)u);
@@ -181,10 +181,11 @@ static glim_err read_keys(const reader *r)
     return GLIM_OK;
 }
 
-glim_err glim_pooling_read(const glim_modelfile *f, int64_t n_ctx, glim_pooling *out, glim_error *e)
+glim_err glim_pooling_read(const glim_modelfile *f, int64_t n_ctx, glim_pooling_rule *out,
+                           glim_error *e)
 {
     bool gguf = glim_modelfile_container(f) == GLIM_CONTAINER_GGUF, found = false;
-    glim_pooling p = {.kind = GLIM_POOLING_MEAN, .max_tokens = n_ctx};
+    glim_pooling_rule p = {.kind = GLIM_POOLING_MEAN, .max_tokens = n_ctx};
     reader r = {f, glim_arena_new(CAP_FILES), &p, e};
     if (!r.arena)
         return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to read how it pools",

@@ -10,7 +10,7 @@
 
 typedef struct encfix {
     glim_modelfile *f;
-    glim_encoder *m;
+    glim_enc_core *m;
     glim_kernels k;
     glim_ops o;
 } encfix;
@@ -21,12 +21,12 @@ static inline void encfix_open(encfix *x, const char *path, glim_cpu_level level
     glim_error e = {0};
     const glim_load_opts opts = {0};
     *x = (encfix){0};
-    if (glim_modelfile_open(path, 0, &x->f, &e) || glim_encoder_load(x->f, &opts, &x->m, &e) ||
+    if (glim_modelfile_open(path, 0, &x->f, &e) || glim_enc_load(x->f, &opts, &x->m, &e) ||
         glim_pool_new(n_thread, &x->o.pool, &e))
         fail_msg("%s: %s", path, e.msg);
     glim_kernels_get(level, &x->k);
     x->o.k = &x->k;
-    x->o.step = glim_arena_new_fixed(glim_encoder_scratch_bytes(x->m, n_tok_max, n_thread));
+    x->o.step = glim_arena_new_fixed(glim_enc_scratch_bytes(x->m, n_tok_max, n_thread));
     assert_non_null(x->o.step);
 }
 
@@ -34,7 +34,7 @@ static inline void encfix_close(encfix *x)
 {
     glim_arena_free(x->o.step);
     glim_pool_free(x->o.pool);
-    glim_encoder_free(x->m);
+    glim_enc_free(x->m);
     glim_modelfile_close(x->f);
 }
 
@@ -43,7 +43,7 @@ static inline void encfix_run(encfix *x, const glim_enc_batch *b)
 {
     glim_error e = {0};
     uint64_t before = glim_alloc_count();
-    if (glim_encoder_forward(x->m, &x->o, b, &e)) fail_msg("%s", e.msg);
+    if (glim_enc_forward(x->m, &x->o, b, &e)) fail_msg("%s", e.msg);
     assert_int_equal(glim_alloc_count(), before);
     assert_int_equal(glim_arena_used(x->o.step), 0);
 }

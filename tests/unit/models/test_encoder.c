@@ -185,7 +185,7 @@ static void test_pooling(void **state)
     float *all = run_all(&x), *v = glim_alloc_array((size_t)(N_SEQ * s.n_embd), sizeof *v);
     for (int kind = GLIM_POOLING_MEAN; kind <= GLIM_POOLING_LAST; kind++) {
         glim_enc_batch b = batch_of(NULL, NULL);
-        b.pooling = (glim_pooling_kind)kind;
+        b.pooling = (glim_pooling)kind;
         b.vectors = v;
         encfix_run(&x, &b);
         for (int64_t i = 0; i < N_SEQ; i++)
@@ -222,7 +222,7 @@ static void test_head(void **state)
     for (int64_t i = 0; i < N_TOK * s.n_embd; i++)
         h[i] = tanh(h[i]);
     toyenc_linear(x.f, "cls.output", -1, h, N_TOK, s.n_embd, 2, want);
-    if (glim_encoder_classify(x.m, &x.o, all, N_TOK, logits, &e)) fail_msg("%s", e.msg);
+    if (glim_enc_classify(x.m, &x.o, all, N_TOK, logits, &e)) fail_msg("%s", e.msg);
     assert_int_equal(glim_arena_used(x.o.step), 0);
     for (int64_t i = 0; i < 2 * N_TOK; i++)
         if (!(fabs((double)logits[i] - want[i]) < 1e-5))
@@ -233,14 +233,14 @@ static void test_head(void **state)
     s.n_label = 0;
     encfix_open(&x, toyenc_write(&s, &tmp, "m.gguf", path), glim_cpu_best(), 1, 4);
     assert_int_equal(x.m->n_label, 0);
-    assert_int_equal(glim_encoder_classify(x.m, &x.o, NULL, 0, NULL, &e), GLIM_E_UNSUPPORTED);
+    assert_int_equal(glim_enc_classify(x.m, &x.o, NULL, 0, NULL, &e), GLIM_E_UNSUPPORTED);
     encfix_close(&x);
 }
 
 static void refused(encfix *x, const glim_enc_batch *b, const char *word)
 {
     glim_error e = {0};
-    assert_int_equal(glim_encoder_forward(x->m, &x->o, b, &e), GLIM_E_INPUT);
+    assert_int_equal(glim_enc_forward(x->m, &x->o, b, &e), GLIM_E_INPUT);
     if (!strstr(e.msg, word)) fail_msg("\"%s\" lacks \"%s\"", e.msg, word);
 }
 
@@ -288,14 +288,14 @@ static void test_cancel_and_scratch(void **state)
     encfix_open(&x, toyenc_write(&s, &tmp, "m.gguf", path), GLIM_CPU_REF, 2, N_TOK);
     b.cancelled = cancel_second;
     b.user = &polls;
-    assert_int_equal(glim_encoder_forward(x.m, &x.o, &b, &e), GLIM_E_CANCELLED);
+    assert_int_equal(glim_enc_forward(x.m, &x.o, &b, &e), GLIM_E_CANCELLED);
     assert_int_equal(polls, 2);
     assert_int_equal(glim_arena_used(x.o.step), 0);
     b.cancelled = NULL;
     /* An arena planned for half: an error, and everything given back. */
     glim_arena_free(x.o.step);
-    x.o.step = glim_arena_new_fixed(glim_encoder_scratch_bytes(x.m, N_TOK / 2, 2));
-    assert_int_equal(glim_encoder_forward(x.m, &x.o, &b, &e), GLIM_E_INTERNAL);
+    x.o.step = glim_arena_new_fixed(glim_enc_scratch_bytes(x.m, N_TOK / 2, 2));
+    assert_int_equal(glim_enc_forward(x.m, &x.o, &b, &e), GLIM_E_INTERNAL);
     assert_int_equal(glim_arena_used(x.o.step), 0);
     encfix_close(&x);
 }

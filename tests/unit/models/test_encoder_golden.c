@@ -77,7 +77,7 @@ static void want_vector(const row *r, const char *key, int64_t n, float *out)
 }
 
 static const struct {
-    glim_pooling_kind kind;
+    glim_pooling kind;
     const char *key;
 } poolings[] = {
     {GLIM_POOLING_CLS, "cls"}, {GLIM_POOLING_MEAN, "mean"}, {GLIM_POOLING_LAST, "last_token"}};
@@ -172,7 +172,7 @@ static void test_logits(void **state)
                                   .vectors = first};
         encfix_run(&x, &b);
         glim_error e = {0};
-        if (glim_encoder_classify(x.m, &x.o, first, c.n_row, logit, &e)) fail_msg("%s", e.msg);
+        if (glim_enc_classify(x.m, &x.o, first, c.n_row, logit, &e)) fail_msg("%s", e.msg);
         for (int64_t r = 0; r < c.n_row; r++) {
             double want;
             assert_true(glim_json_f64(glim_json_get(c.rows[r].json, "logit"), &want));

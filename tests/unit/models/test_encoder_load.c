@@ -28,13 +28,13 @@ static int teardown(void **state)
 static glim_err load(const char *path, bool plan_only, glim_error *e)
 {
     glim_modelfile *f;
-    glim_encoder *m;
+    glim_enc_core *m;
     const glim_load_opts opts = {.plan_only = plan_only};
     glim_err rc = glim_modelfile_open(path, 0, &f, e);
     if (rc) return rc;
-    rc = glim_encoder_is(f) ? glim_encoder_load(f, &opts, &m, e)
+    rc = glim_enc_is(f) ? glim_enc_load(f, &opts, &m, e)
                             : glim_fail(e, GLIM_E_STATE, "no encoder");
-    if (!rc) glim_encoder_free(m);
+    if (!rc) glim_enc_free(m);
     glim_modelfile_close(f);
     return rc;
 }
@@ -317,8 +317,8 @@ static void test_bert_head(void **state)
         in[i] = sinf((float)i);
     assert_string_equal(y.m->arch->name, "bert");
     assert_int_equal(y.m->n_ctx, x.m->n_ctx + 2); /* XLM-R begins behind the padding's row */
-    assert_int_equal(glim_encoder_classify(x.m, &x.o, in, 3, a, &e), GLIM_OK);
-    assert_int_equal(glim_encoder_classify(y.m, &y.o, in, 3, b, &e), GLIM_OK);
+    assert_int_equal(glim_enc_classify(x.m, &x.o, in, 3, a, &e), GLIM_OK);
+    assert_int_equal(glim_enc_classify(y.m, &y.o, in, 3, b, &e), GLIM_OK);
     assert_memory_equal(a, b, sizeof a);
     assert_true(fabsf(a[0]) > 1e-3f);
     encfix_close(&x);
@@ -340,14 +340,14 @@ static void test_no_memory(void **state)
         const glim_load_opts opts = {0};
         if (glim_modelfile_open(path[i], 0, &f, &e)) fail_msg("%s", e.msg);
         for (int64_t n = 0;; n++) {
-            glim_encoder *m = NULL;
+            glim_enc_core *m = NULL;
             fail_nth nth;
             fail_nth_begin(&nth, n);
-            glim_err rc = glim_encoder_load(f, &opts, &m, &e);
+            glim_err rc = glim_enc_load(f, &opts, &m, &e);
             fail_nth_end();
             if (!fail_nth_hit(&nth)) {
                 assert_int_equal(rc, GLIM_OK);
-                glim_encoder_free(m);
+                glim_enc_free(m);
                 assert_true(n > 1);
                 break;
             }
@@ -364,7 +364,7 @@ static void test_kinds(void **state)
     toyenc s = toyenc_make();
     char path[512];
     glim_modelfile *f;
-    glim_encoder *m;
+    glim_enc_core *m;
     glim_core *c;
     glim_error e = {0};
     const glim_load_opts opts = {0};
@@ -375,8 +375,8 @@ static void test_kinds(void **state)
     glim_modelfile_close(f);
     if (!golden_find("models/glm-lite-small/model.gguf", path, sizeof path)) skip();
     if (glim_modelfile_open(path, 0, &f, &e)) fail_msg("%s", e.msg);
-    assert_false(glim_encoder_is(f));
-    assert_int_equal(glim_encoder_load(f, &opts, &m, &e), GLIM_E_UNSUPPORTED);
+    assert_false(glim_enc_is(f));
+    assert_int_equal(glim_enc_load(f, &opts, &m, &e), GLIM_E_UNSUPPORTED);
     assert_non_null(strstr(e.msg, "deepseek2"));
     glim_modelfile_close(f);
 }

@@ -43,7 +43,7 @@ static int teardown(void **state)
 typedef struct pooling_case {
     const char *what;
     const char *modules, *pooling, *sentence, *tokenizer; /* files; NULL: none */
-    glim_pooling want;
+    glim_pooling_rule want;
     glim_err code; /* else: what the message has */
     const char *word, *word2;
 } pooling_case;
@@ -70,38 +70,38 @@ static const pooling_case cases[] = {
     {"no pooling module", "[" T "]", NULL, NULL, NULL, OK(MEAN, false, 512), GLIM_OK, NULL, NULL},
     /* refused */
     {"by another name", "[" T P("1_Pooling") "]", "{\"pooling_mode\": \"max\"}", NULL, NULL,
-     OK(NONE, false, 0), GLIM_E_UNSUPPORTED, "pooling_mode", "\"max\""},
+     OK(UNSET, false, 0), GLIM_E_UNSUPPORTED, "pooling_mode", "\"max\""},
     {"max", "[" T P("1_Pooling") "]", MODE(false, false, true, false), NULL, NULL,
-     OK(NONE, false, 0), GLIM_E_UNSUPPORTED, "pooling_mode_max_tokens", "1_Pooling/config.json"},
+     OK(UNSET, false, 0), GLIM_E_UNSUPPORTED, "pooling_mode_max_tokens", "1_Pooling/config.json"},
     {"two", "[" T P("1_Pooling") "]", MODE(true, true, false, false), NULL, NULL,
-     OK(NONE, false, 0), GLIM_E_UNSUPPORTED, "pooling_mode_mean_tokens", "one at a time"},
+     OK(UNSET, false, 0), GLIM_E_UNSUPPORTED, "pooling_mode_mean_tokens", "one at a time"},
     {"none", "[" T P("1_Pooling") "]", MODE(false, false, false, false), NULL, NULL,
-     OK(NONE, false, 0), GLIM_E_FORMAT, "no pooling mode", "1_Pooling/config.json"},
+     OK(UNSET, false, 0), GLIM_E_FORMAT, "no pooling mode", "1_Pooling/config.json"},
     {"a number", "[" T P("1_Pooling") "]", MODE(1, false, false, false), NULL, NULL,
-     OK(NONE, false, 0), GLIM_E_FORMAT, "pooling_mode_cls_token", "true or false"},
-    {"missing", "[" T P("1_Pooling") "]", NULL, NULL, NULL, OK(NONE, false, 0), GLIM_E_FORMAT,
+     OK(UNSET, false, 0), GLIM_E_FORMAT, "pooling_mode_cls_token", "true or false"},
+    {"missing", "[" T P("1_Pooling") "]", NULL, NULL, NULL, OK(UNSET, false, 0), GLIM_E_FORMAT,
      "1_Pooling/config.json", "missing"},
-    {"a list", "[" T P("1_Pooling") "]", "[]", NULL, NULL, OK(NONE, false, 0), GLIM_E_FORMAT,
+    {"a list", "[" T P("1_Pooling") "]", "[]", NULL, NULL, OK(UNSET, false, 0), GLIM_E_FORMAT,
      "1_Pooling/config.json", "no object"},
-    {"damaged", "[" T P("1_Pooling") "]", "{", NULL, NULL, OK(NONE, false, 0), GLIM_E_FORMAT,
+    {"damaged", "[" T P("1_Pooling") "]", "{", NULL, NULL, OK(UNSET, false, 0), GLIM_E_FORMAT,
      "1_Pooling/config.json", ""},
-    {"empty", "[" T P("1_Pooling") "]", "", NULL, NULL, OK(NONE, false, 0), GLIM_E_FORMAT,
+    {"empty", "[" T P("1_Pooling") "]", "", NULL, NULL, OK(UNSET, false, 0), GLIM_E_FORMAT,
      "1_Pooling/config.json", "empty"},
     {"a pointer", "version https://git-lfs.github.com/spec/v1\n", NULL, NULL, NULL,
-     OK(NONE, false, 0), GLIM_E_UNSUPPORTED, "modules.json", "Git LFS"},
-    {"outside", "[" T P("../1_Pooling") "]", NULL, NULL, NULL, OK(NONE, false, 0), GLIM_E_FORMAT,
+     OK(UNSET, false, 0), GLIM_E_UNSUPPORTED, "modules.json", "Git LFS"},
+    {"outside", "[" T P("../1_Pooling") "]", NULL, NULL, NULL, OK(UNSET, false, 0), GLIM_E_FORMAT,
      "modules.json", "plain name"},
-    {"deeper", "[" T P("a/b") "]", NULL, NULL, NULL, OK(NONE, false, 0), GLIM_E_FORMAT,
+    {"deeper", "[" T P("a/b") "]", NULL, NULL, NULL, OK(UNSET, false, 0), GLIM_E_FORMAT,
      "modules.json", "plain name"},
-    {"an object", "{}", NULL, NULL, NULL, OK(NONE, false, 0), GLIM_E_FORMAT, "modules.json",
+    {"an object", "{}", NULL, NULL, NULL, OK(UNSET, false, 0), GLIM_E_FORMAT, "modules.json",
      "not a list"},
-    {"no type", "[{}]", NULL, NULL, NULL, OK(NONE, false, 0), GLIM_E_FORMAT, "modules.json",
+    {"no type", "[{}]", NULL, NULL, NULL, OK(UNSET, false, 0), GLIM_E_FORMAT, "modules.json",
      "without a type"},
     {"dense", "[" T ",{\"path\":\"2_Dense\",\"type\":\"sentence_transformers.models.Dense\"}]",
-     NULL, NULL, NULL, OK(NONE, false, 0), GLIM_E_UNSUPPORTED, "modules.json", "Dense"},
-    {"no length", NULL, NULL, "{\"max_seq_length\": 0}", NULL, OK(NONE, false, 0), GLIM_E_FORMAT,
+     NULL, NULL, NULL, OK(UNSET, false, 0), GLIM_E_UNSUPPORTED, "modules.json", "Dense"},
+    {"no length", NULL, NULL, "{\"max_seq_length\": 0}", NULL, OK(UNSET, false, 0), GLIM_E_FORMAT,
      "max_seq_length", "from 1"},
-    {"a text as length", NULL, NULL, "{\"max_seq_length\": \"256\"}", NULL, OK(NONE, false, 0),
+    {"a text as length", NULL, NULL, "{\"max_seq_length\": \"256\"}", NULL, OK(UNSET, false, 0),
      GLIM_E_FORMAT, "max_seq_length", "from 1"},
 };
 
@@ -131,7 +131,7 @@ static void clean(void)
         tmp_remove(&tmp, names[i]);
 }
 
-static void same(const char *what, const glim_pooling *got, const glim_pooling *want)
+static void same(const char *what, const glim_pooling_rule *got, const glim_pooling_rule *want)
 {
     if (got->kind != want->kind || got->normalize != want->normalize ||
         got->max_tokens != want->max_tokens)
@@ -145,7 +145,7 @@ static void test_folders(void **state)
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
         const pooling_case *c = &cases[i];
         glim_modelfile *f;
-        glim_pooling p = {0};
+        glim_pooling_rule p = {0};
         glim_error e = {0};
         write_case(c);
         if (glim_modelfile_open(tmp.path, GLIM_OPEN_NO_TENSORS, &f, &e)) fail_msg("%s", e.msg);
@@ -161,11 +161,11 @@ static void test_folders(void **state)
 }
 
 static void check_gguf(const char *path, const char *what, const char *key, uint32_t value,
-                       glim_err code, glim_pooling want)
+                       glim_err code, glim_pooling_rule want)
 {
     toyenc s = toyenc_make();
     glim_modelfile *f;
-    glim_pooling p = {0};
+    glim_pooling_rule p = {0};
     glim_error e = {0};
     char file[400];
     s.key = key, s.value = value;
@@ -181,18 +181,18 @@ static void check_gguf(const char *path, const char *what, const char *key, uint
 static void test_gguf(void **state)
 {
     (void)state;
-    check_gguf(NULL, "nothing", NULL, 0, GLIM_OK, (glim_pooling)OK(MEAN, true, 300));
-    check_gguf(NULL, "none", "pooling_type", 0, GLIM_OK, (glim_pooling)OK(MEAN, true, 300));
-    check_gguf(NULL, "mean", "pooling_type", 1, GLIM_OK, (glim_pooling)OK(MEAN, true, 300));
-    check_gguf(NULL, "cls", "pooling_type", 2, GLIM_OK, (glim_pooling)OK(CLS, true, 300));
-    check_gguf(NULL, "last", "pooling_type", 3, GLIM_OK, (glim_pooling)OK(LAST, true, 300));
-    check_gguf(NULL, "rank", "pooling_type", 4, GLIM_OK, (glim_pooling)OK(CLS, true, 300));
-    check_gguf(NULL, "unknown", "pooling_type", 5, GLIM_E_FORMAT, (glim_pooling)OK(NONE, false, 0));
-    check_gguf(NULL, "shorter", "context_length", 100, GLIM_OK, (glim_pooling)OK(MEAN, true, 100));
+    check_gguf(NULL, "nothing", NULL, 0, GLIM_OK, (glim_pooling_rule)OK(MEAN, true, 300));
+    check_gguf(NULL, "none", "pooling_type", 0, GLIM_OK, (glim_pooling_rule)OK(MEAN, true, 300));
+    check_gguf(NULL, "mean", "pooling_type", 1, GLIM_OK, (glim_pooling_rule)OK(MEAN, true, 300));
+    check_gguf(NULL, "cls", "pooling_type", 2, GLIM_OK, (glim_pooling_rule)OK(CLS, true, 300));
+    check_gguf(NULL, "last", "pooling_type", 3, GLIM_OK, (glim_pooling_rule)OK(LAST, true, 300));
+    check_gguf(NULL, "rank", "pooling_type", 4, GLIM_OK, (glim_pooling_rule)OK(CLS, true, 300));
+    check_gguf(NULL, "unknown", "pooling_type", 5, GLIM_E_FORMAT, (glim_pooling_rule)OK(UNSET, false, 0));
+    check_gguf(NULL, "shorter", "context_length", 100, GLIM_OK, (glim_pooling_rule)OK(MEAN, true, 100));
     /* A GGUF among the files of its origin: those say whether it is scaled, the key says how it pools. */
     write_case(&cases[3]);
     check_gguf(tmp.path, "beside files", "pooling_type", 2, GLIM_OK,
-               (glim_pooling)OK(CLS, false, 300));
+               (glim_pooling_rule)OK(CLS, false, 300));
     clean();
 }
 
@@ -204,7 +204,7 @@ static void test_no_memory(void **state)
     write_case(&cases[1]);
     if (glim_modelfile_open(tmp.path, GLIM_OPEN_NO_TENSORS, &f, &e)) fail_msg("%s", e.msg);
     for (int64_t n = 0;; n++) {
-        glim_pooling p;
+        glim_pooling_rule p;
         fail_nth nth;
         fail_nth_begin(&nth, n);
         glim_err rc = glim_pooling_read(f, N_CTX, &p, &e);
