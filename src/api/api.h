@@ -161,8 +161,11 @@ const char *glim_finish_name(glim_stop_reason r, bool called, bool zhipu); /* "s
 
 /* ---- models.c, text_routes.c: bodies of the routes that generate nothing ----------------------- */
 
+typedef enum glim_api_kind { GLIM_API_CHAT, GLIM_API_EMBEDDING, GLIM_API_RERANK } glim_api_kind;
 typedef struct glim_api_model {
     glim_str id;
+    glim_api_kind kind;
+    bool loaded; /* its weights are in memory now; others come when they are asked for */
     int64_t created_s;
     int64_t n_ctx, n_ctx_train;
     uint64_t n_param, size_bytes;
@@ -222,6 +225,84 @@ glim_err glim_detokenize_encode(const glim_detokenize_request *rq, glim_str text
 glim_err glim_template_encode(glim_str prompt, glim_buf *out);
 /* Zhipu asynchronous chat: {id, request_id, model, task_status}; a finished one is the chat's body with task_status. */
 glim_err glim_async_encode(const glim_reply_info *info, const char *task_status, glim_str chat_body, glim_buf *out);
+
+/* ---- embed.c, rerank.c, keyword.c: encoders over HTTP, one request in many spellings ------------ */
+
+typedef enum glim_embed_kind {
+    GLIM_EMBED_OPENAI,     /* /v1/embeddings: {input, model, dimensions, encoding_format, user} */
+    GLIM_EMBED_ZHIPU,      /* Zhipu's mounts: the same, usage with completion_tokens 0 */
+    GLIM_EMBED_LEGACY,     /* /embedding {model, prompt: [text]} -> {data: [[...]], model, object: "embedding"} */
+    GLIM_EMBED_LLAMA,      /* /embedding {content} or {input} -> [{index, embedding: [[...]]}] */
+    GLIM_EMBED_OLLAMA,     /* /api/embed {model, input, truncate, dimensions, options, keep_alive} -> {model, embeddings, ...} */
+    GLIM_EMBED_OLLAMA_OLD  /* /api/embeddings {model, prompt} -> {embedding}, not normalised */
+} glim_embed_kind;
+typedef struct glim_embed_request {
+    glim_embed_kind kind;
+    glim_str model, request_id, user_id; /* "" not given */
+    const glim_raw_prompt *inputs;       /* text or ids each */
+    size_t n_input;                      /* at most GLIM_EMBED_INPUTS_MAX; 0 only where instead is */
+    bool base64;                         /* vectors as base64 of little-endian f32 */
+    bool truncate;                       /* cut what is too long; else refuse it */
+    bool normalize;                      /* to length 1; false: the model's own */
+    int64_t n_dim;                       /* first elements to keep; 0: all */
+    bool instead;   /* nothing to compute (Ollama: no input loads the model): an answer without vectors */
+    bool unload;    /* Ollama's keep_alive 0 */
+    const glim_str *notes; /* as in glim_request */
+    size_t n_note, n_unknown;
+} glim_embed_request;
+#define GLIM_EMBED_INPUTS_MAX 2048
+glim_err glim_embed_decode(glim_arena *a, glim_str body, glim_embed_kind kind, glim_embed_request *out, glim_problem *p);
+typedef struct glim_embed_result {
+    const float *vectors; /* [n_input][n_dim] dense */
+    int64_t n_dim;
+    int64_t n_token;      /* of all inputs, the model's own first and last ones included */
+    uint64_t load_ns, total_ns;
+} glim_embed_result;
+/* The whole body. Vectors are written with as many digits as bring the f32 back. */
+glim_err glim_embed_encode(const glim_embed_request *rq, const glim_reply_info *info, const glim_embed_result *r,
+                           glim_buf *out);
+
+typedef enum glim_rerank_kind {
+    GLIM_RERANK_JINA,  /* /v1/rerank, /rerank, /reranking: {model, query, documents, top_n, return_documents} */
+    GLIM_RERANK_ZHIPU  /* Zhipu's mounts: also return_raw_scores, request_id */
+} glim_rerank_kind;
+typedef struct glim_rerank_request {
+    glim_rerank_kind kind;
+    glim_str model, request_id, user_id, query;
+    const glim_str *documents;  /* the text of each */
+    const glim_str *sources;    /* JSON text of each element as it came, for return_documents */
+    size_t n_document;          /* 1 to GLIM_EMBED_INPUTS_MAX */
+    int64_t top_n;              /* results wanted; -1: all */
+    bool return_documents, raw_scores, truncate;
+    const glim_str *notes;
+    size_t n_note, n_unknown;
+} glim_rerank_request;
+glim_err glim_rerank_decode(glim_arena *a, glim_str body, glim_rerank_kind kind, glim_rerank_request *out, glim_problem *p);
+typedef struct glim_rerank_result {
+    const double *scores; /* [n_document] 0 to 1 */
+    const float *logits;  /* [n_document] */
+    int64_t n_token;
+} glim_rerank_result;
+/* Sorted by score, descending, of equal ones the earlier document. a: for sorting. */
+glim_err glim_rerank_encode(glim_arena *a, const glim_rerank_request *rq, const glim_reply_info *info,
+                            const glim_rerank_result *r, glim_buf *out);
+
+/* POST /keyword {input, model, vocab, top, mmr, maxsum, diversity} -> {model, keywords: [{name, similarity}]} */
+typedef struct glim_keyword_request {
+    glim_str model, input;
+    const glim_str *vocab;
+    size_t n_vocab; /* 0: candidates are the text's own words */
+    int64_t top;    /* at least 1; 10 */
+    bool mmr, maxsum;
+    double diversity; /* 0 to 1; 0.3 */
+    size_t n_unknown;
+} glim_keyword_request;
+glim_err glim_keyword_decode(glim_arena *a, glim_str body, glim_keyword_request *out, glim_problem *p);
+typedef struct glim_keyword_hit {
+    glim_str word;
+    double similarity; /* written with 4 places */
+} glim_keyword_hit;
+glim_err glim_keyword_encode(glim_str model, const glim_keyword_hit *k, size_t n, glim_buf *out);
 
 /* ---- ollama_info.c: what Ollama's clients ask beside generating -------------------------------- */
 
