@@ -299,7 +299,8 @@ static void set_instead(const ollama_wire *x, glim_request *out)
 {
     static const glim_ollama_own load = {.unload = false}, unload = {.unload = true};
     out->instead = true;
-    out->own = x->keep == KEEP_ZERO ? &unload : &load;
+    out->unload = x->keep == KEEP_ZERO;
+    out->own = out->unload ? &unload : &load;
 }
 
 /* ---- generate -------------------------------------------------------------------------------- */

@@ -127,6 +127,7 @@ void glim_exchange_unref(glim_exchange *x)
         free_notes(x->choices[i].end);
     }
     free_notes(x->first);
+    if (x->host) glim_hub_release(x->s->hub, x->host); /* after its jobs */
     glim_buf_deinit(&x->out);
     glim_buf_deinit(&x->ack);
     pthread_mutex_destroy(&x->lock);
@@ -155,13 +156,89 @@ bool glim_exchange_refuse(glim_exchange *x, const glim_error *e)
     return false;
 }
 
-bool glim_exchange_knows(glim_exchange *x, glim_str model)
+/* ---- the model --------------------------------------------------------------------------------- */
+
+/* What a client is told when the hub says no. */
+static void refuse_model(glim_exchange *x, const glim_error *e)
 {
-    if (glim_server_knows(x->s, model)) return true;
-    glim_exchange_fail(x, GLIM_PROBLEM_MODEL, "model",
-                       "model %s not found; GET /v1/models lists what there is", GLIM_QUOTE(model));
+    switch (e->code) {
+    case GLIM_E_NOTFOUND:
+        glim_exchange_fail(x, GLIM_PROBLEM_MODEL, "model", "%s", e->msg);
+        break;
+    case GLIM_E_UNSUPPORTED:
+        glim_exchange_fail(x, GLIM_PROBLEM_KIND, "model", "%s", e->msg);
+        break;
+    case GLIM_E_STATE:
+        glim_exchange_fail(x, GLIM_PROBLEM_DRAINING, NULL, "%s", e->msg);
+        x->problem.retry_after_s = 10;
+        break;
+    case GLIM_E_FULL:
+        glim_exchange_fail(x, GLIM_PROBLEM_BUSY, NULL, "%s", e->msg);
+        x->problem.retry_after_s = 10;
+        break;
+    default:
+        (void)glim_exchange_refuse(x, e);
+        break;
+    }
+}
+
+/* On the hub's thread. A file that was refused is no fault of the client's: why stands in the log. */
+static void model_ready(void *user, glim_host *host, const glim_error *e)
+{
+    glim_exchange *x = user;
+    x->host = host;
+    if (!e) {
+        glim_prep_push(x->s->prep, x);
+    } else {
+        if (e->code == GLIM_E_FULL || e->code == GLIM_E_STATE || e->code == GLIM_E_NOMEM)
+            refuse_model(x, e);
+        else
+            glim_exchange_fail(x, GLIM_PROBLEM_INTERNAL, "model",
+                               "the model cannot be loaded; the server's log says why");
+        glim_exchange_answer(x);
+    }
+    glim_exchange_unref(x);
+}
+
+bool glim_exchange_take_model(glim_exchange *x, glim_str name, glim_model_kind kind)
+{
+    glim_error e = {0};
+    glim_host *host;
+    if (x->host) return true; /* it was waited for */
+    x->wait = (glim_hub_wait){.ready = model_ready, .user = x};
+    glim_exchange_ref(x); /* of whoever calls ready, from the moment that the hub knows of it */
+    if (glim_hub_take(x->s->hub, name, kind, &x->wait, &host, &e)) {
+        refuse_model(x, &e);
+        glim_exchange_answer(x);
+    } else if (!host) {
+        return false;
+    } else {
+        x->host = host;
+    }
+    glim_exchange_unref(x);
+    return !x->has_problem;
+}
+
+bool glim_exchange_hold_first(glim_exchange *x, glim_model_kind kind)
+{
+    if (!x->host) x->host = glim_hub_hold_first(x->s->hub, kind);
+    if (x->host) return true;
+    glim_exchange_fail(x, GLIM_PROBLEM_NO_SLOT, NULL,
+                       "no %s model is in memory now; a request to one brings it",
+                       glim_model_kind_name(kind));
+    x->problem.retry_after_s = 1;
     return false;
 }
+
+bool glim_exchange_entry(glim_exchange *x, glim_str name, glim_api_model *out)
+{
+    glim_error e = {0};
+    if (!glim_hub_entry(x->s->hub, name, x->arena, out, &e)) return true;
+    refuse_model(x, &e);
+    return false;
+}
+
+/* ---- headers and bodies ------------------------------------------------------------------------- */
 
 void glim_exchange_headers(const glim_exchange *x, const glim_problem *p, glim_buf *out)
 {
@@ -175,6 +252,7 @@ void glim_exchange_headers(const glim_exchange *x, const glim_problem *p, glim_b
         glim_route_methods(x->allowed, out);
         (void)glim_buf_addf(out, "\r\n");
     }
+    if (x->n_cut) (void)glim_buf_addf(out, "x-glim-truncated: %zu\r\n", x->n_cut);
     if (!p) return;
     if (!glim_problem_retry(p)) (void)glim_buf_addf(out, "x-should-retry: false\r\n");
     if (p->retry_after_s > 0)
@@ -403,7 +481,7 @@ static void submit_failed(glim_exchange *x, const glim_job_input *in, size_t n, 
     glim_problem_from(e, &x->problem);
     x->has_problem = true;
     if (e->code == GLIM_E_FULL) {
-        glim_sched_get_stat(x->s->sched, &st);
+        glim_sched_get_stat(glim_host_sched(x->host), &st);
         x->problem.retry_after_s = (int64_t)GLIM_MIN(GLIM_MAX(st.wait_s + 0.999, 1), 120);
     } else if (e->code == GLIM_E_STATE) {
         glim_exchange_fail(x, GLIM_PROBLEM_DRAINING, NULL,
@@ -448,7 +526,7 @@ void glim_exchange_submit(glim_exchange *x, glim_job_input *in, size_t n)
         in[i].user = &c[i];
         glim_exchange_ref(x);
     }
-    glim_err rc = glim_sched_submit(x->s->sched, in, n, jobs, &e);
+    glim_err rc = glim_sched_submit(glim_host_sched(x->host), in, n, jobs, &e);
     if (rc) {
         for (size_t i = 0; i < n; i++)
             glim_exchange_unref(x);
@@ -610,7 +688,7 @@ static void log_when_over(glim_exchange *x)
     if (x->rq || x->working || x->logged || x->n_over < x->n_choice) return;
     x->logged = true;
     if (x->limited) glim_limits_leave(x->s->limits, x->key_id);
-    glim_usage u = {0};
+    glim_usage u = {.n_prompt = x->n_encoded};
     const char *finish = "-";
     for (size_t i = 0; i < x->n_choice; i++) {
         const glim_choice *c = &x->choices[i];

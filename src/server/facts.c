@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * facts.c - what the model file says of itself, and a digest to know it by.
  * Owns:   the digest: of the first bytes, size and time, because reading all of a large file takes minutes.
- * Thread: the loader's.
+ * Thread: the hub's.
  * Fails:  never; a file that cannot be read again has the digest of its name. */
+#include "server/facts.h"
+
 #include "crypto/crypto.h"
-#include "server/server_priv.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,26 +43,54 @@ static void make_digest(const char *path, uint64_t size, glim_model_facts *out)
     glim_buf_deinit(&b);
 }
 
-void glim_server_facts(const glim_model *m, const char *path, glim_model_facts *out)
+void glim_facts_of_file(const char *path, uint64_t bytes, glim_str arch, glim_model_facts *out)
 {
-    const glim_model_info *i = glim_model_get_info(m);
-    *out =
-        (glim_model_facts){.format = glim_str_of(i->format),
-                           .arch = glim_str_of(i->arch),
-                           .quant = glim_str_of(i->quant),
-                           .path = glim_str_of(path),
-                           .license = i->license,
-                           .template_name = glim_str_of(i->template_name ? i->template_name : ""),
-                           .template_text = i->template_text,
-                           .n_layer = i->n_layer,
-                           .n_embd = i->n_embd,
-                           .n_head = i->n_head,
-                           .n_vocab = i->n_vocab,
-                           .n_expert = i->n_expert,
-                           .n_expert_used = i->n_expert_used,
-                           .temperature = i->temperature,
-                           .top_p = i->top_p,
-                           .min_p = i->min_p,
-                           .top_k = i->top_k};
-    make_digest(path, i->plan.weights, out);
+    *out = (glim_model_facts){.format = GLIM_STR(""),
+                              .arch = arch,
+                              .quant = GLIM_STR(""),
+                              .path = glim_str_of(path),
+                              .license = GLIM_STR(""),
+                              .template_name = GLIM_STR(""),
+                              .template_text = GLIM_STR("")};
+    make_digest(path, bytes, out);
+}
+
+void glim_facts_of_chat(const glim_model_info *i, glim_model_facts *out, glim_api_model *api)
+{
+    out->format = glim_str_of(i->format);
+    out->arch = glim_str_of(i->arch);
+    out->quant = glim_str_of(i->quant);
+    out->license = i->license;
+    out->template_name = glim_str_of(i->template_name ? i->template_name : "");
+    out->template_text = i->template_text;
+    out->n_layer = i->n_layer;
+    out->n_embd = i->n_embd;
+    out->n_head = i->n_head;
+    out->n_vocab = i->n_vocab;
+    out->n_expert = i->n_expert;
+    out->n_expert_used = i->n_expert_used;
+    out->temperature = i->temperature;
+    out->top_p = i->top_p;
+    out->min_p = i->min_p;
+    out->top_k = i->top_k;
+    api->n_ctx = i->plan.n_ctx;
+    api->n_ctx_train = i->plan.n_ctx_model;
+    api->n_param = i->n_param;
+    api->size_bytes = i->plan.weights;
+}
+
+void glim_facts_of_encoder(const glim_encoder_info *i, glim_model_facts *out, glim_api_model *api)
+{
+    out->format = glim_str_of(i->format);
+    out->arch = glim_str_of(i->arch);
+    out->quant = glim_str_of(i->quant);
+    out->license = i->license;
+    out->n_layer = i->n_layer;
+    out->n_embd = i->n_embd;
+    out->n_head = i->n_head;
+    out->n_vocab = i->n_vocab;
+    api->n_ctx = i->n_max;
+    api->n_ctx_train = i->n_ctx;
+    api->n_param = i->n_param;
+    api->size_bytes = i->weights;
 }

@@ -11,28 +11,38 @@ static void no_memory(glim_exchange *x)
     glim_exchange_fail(x, GLIM_PROBLEM_MEMORY, NULL, "out of memory; try again later");
 }
 
-/* Decodes the body and settles what the reply needs to know. */
+/* False: the handler returns and does no more. A handler that waited for its model comes here again. */
 static bool decode(glim_exchange *x)
 {
     glim_server *s = x->s;
     glim_request *rq = &x->req;
-    const glim_model_info *m = glim_model_get_info(s->model);
-    if (x->route->dialect->decode(x->arena, x->body, rq, &x->problem)) {
+    if (!x->decoded && x->route->dialect->decode(x->arena, x->body, rq, &x->problem)) {
         x->has_problem = true;
+        glim_exchange_answer(x);
         return false;
     }
-    glim_metric_add(s->metrics, GLIM_METRIC_UNKNOWN_FIELDS, rq->n_unknown);
-    if (rq->n_note) glim_metric_add(s->metrics, GLIM_METRIC_WARNINGS, 1);
-    for (size_t i = 0; i < rq->n_note; i++)
-        GLIM_DEBUG("server", "no_effect", "request=%.*s field=%s", (int)x->request_id.n,
-                   x->request_id.p, GLIM_QUOTE(rq->notes[i]));
-    if (!glim_exchange_knows(x, rq->model)) return false;
+    if (!x->decoded) {
+        glim_metric_add(s->metrics, GLIM_METRIC_UNKNOWN_FIELDS, rq->n_unknown);
+        if (rq->n_note) glim_metric_add(s->metrics, GLIM_METRIC_WARNINGS, 1);
+        for (size_t i = 0; i < rq->n_note; i++)
+            GLIM_DEBUG("server", "no_effect", "request=%.*s field=%s", (int)x->request_id.n,
+                       x->request_id.p, GLIM_QUOTE(rq->notes[i]));
+    }
+    x->decoded = true;
+    return glim_exchange_take_model(x, rq->model, GLIM_KIND_CHAT);
+}
+
+/* What the reply needs to know. */
+static void settle(glim_exchange *x)
+{
+    const glim_request *rq = &x->req;
+    const glim_model_info *m = glim_model_get_info(glim_host_model(x->host));
     /* A name from the body goes back in the body only: it may hold anything, a line break too. */
     x->info = (glim_reply_info){.id = glim_str_of(x->id),
                                 .request_id = rq->request_id.n ? rq->request_id : x->request_id,
-                                .model = rq->model.n ? rq->model : s->models[0].id,
+                                .model = rq->model.n ? rq->model : glim_host_name(x->host),
                                 .created_s = (int64_t)time(NULL),
-                                .fingerprint = glim_str_of(s->fingerprint),
+                                .fingerprint = glim_str_of(x->s->fingerprint),
                                 .zhipu_usage = x->zhipu_client,
                                 .t0_ns = x->t0_ns,
                                 .n_ctx = m->plan.n_ctx,
@@ -40,7 +50,6 @@ static bool decode(glim_exchange *x)
                                 .top_p = m->top_p,
                                 .min_p = m->min_p,
                                 .top_k = m->top_k};
-    return true;
 }
 
 /* One prompt's tokens; the arena keeps them. */
@@ -70,7 +79,8 @@ static bool continue_context(glim_exchange *x, const glim_tokens *t, encoded *ou
     const glim_id_list *c = &x->req.context;
     glim_error e = {0};
     glim_tokens begin;
-    if (glim_tokenize(glim_model_vocab(x->s->model), GLIM_STR("[gMASK]<sop>"), true, &begin, &e))
+    if (glim_tokenize(glim_model_vocab(glim_host_model(x->host)), GLIM_STR("[gMASK]<sop>"), true,
+                      &begin, &e))
         return glim_exchange_refuse(x, &e);
     size_t skip = 0;
     while (skip < GLIM_MIN(begin.n, t->n) && begin.ids[skip] == t->ids[skip])
@@ -94,7 +104,7 @@ static bool render_chat(glim_exchange *x, encoded *out)
 {
     glim_error e = {0};
     glim_rendered r;
-    if (glim_render(glim_model_vocab(x->s->model), NULL, &x->req.chat, &r, &e))
+    if (glim_render(glim_model_vocab(glim_host_model(x->host)), NULL, &x->req.chat, &r, &e))
         return glim_exchange_refuse(x, &e);
     out->start = r.start;
     bool ok = x->req.context.n ? continue_context(x, &r.tokens, out) : keep_ids(x, &r.tokens, out);
@@ -106,7 +116,7 @@ static bool encode_text(glim_exchange *x, glim_str text, encoded *out)
 {
     glim_error e = {0};
     glim_tokens t;
-    if (glim_tokenize(glim_model_vocab(x->s->model), text, true, &t, &e))
+    if (glim_tokenize(glim_model_vocab(glim_host_model(x->host)), text, true, &t, &e))
         return glim_exchange_refuse(x, &e);
     bool ok = keep_ids(x, &t, out);
     glim_tokens_free(&t);
@@ -149,7 +159,7 @@ static bool encode_prompt(glim_exchange *x, const glim_raw_prompt *p, encoded *o
 /* The text of a prompt of ids, for echo. */
 static glim_str prompt_text(glim_exchange *x, const glim_raw_prompt *p)
 {
-    const glim_vocab *v = glim_model_vocab(x->s->model);
+    const glim_vocab *v = glim_model_vocab(glim_host_model(x->host));
     glim_buf b;
     if (p->text.p) return p->text;
     glim_buf_init(&b, (size_t)64 << 20);
@@ -227,22 +237,26 @@ void glim_h_generate(glim_exchange *x)
 {
     encoded *v;
     size_t n;
-    bool fine = decode(x);
-    if (fine && x->req.instead) {
+    if (!decode(x)) return;
+    settle(x);
+    if (x->req.instead) {
         (void)x->route->dialect->instead(&x->req, &x->info, &x->out);
-        fine = false; /* the answer is there */
-    }
-    if (fine && encode_all(x, &v, &n))
-        submit(x, v, n);
-    else
+        if (x->req.unload) glim_hub_let_go(x->s->hub, x->host);
         glim_exchange_answer(x);
+    } else if (encode_all(x, &v, &n)) {
+        submit(x, v, n);
+    } else {
+        glim_exchange_answer(x);
+    }
 }
 
 void glim_h_async(glim_exchange *x)
 {
     encoded *v;
     size_t n;
-    if (!decode(x) || !encode_all(x, &v, &n)) {
+    if (!decode(x)) return;
+    settle(x);
+    if (!encode_all(x, &v, &n)) {
         glim_exchange_answer(x);
         return;
     }

@@ -3,19 +3,25 @@
  * Thread: I/O; nothing here waits for the engine. */
 #include "server/server_priv.h"
 
+/* All models, for a list; false: the problem is set. */
+bool glim_exchange_list(glim_exchange *x, glim_api_model **m, size_t *n)
+{
+    glim_error e = {0};
+    return !glim_hub_list(x->s->hub, x->arena, m, n, &e) || glim_exchange_refuse(x, &e);
+}
+
 void glim_h_models(glim_exchange *x)
 {
-    (void)glim_models_encode(x->s->models, x->s->n_model, &x->out);
+    glim_api_model *m;
+    size_t n;
+    if (glim_exchange_list(x, &m, &n)) (void)glim_models_encode(m, n, &x->out);
     glim_exchange_send(x);
 }
 
 void glim_h_model(glim_exchange *x)
 {
-    if (glim_exchange_knows(x, x->rest)) {
-        glim_api_model m = x->s->models[0];
-        m.id = x->rest;
-        (void)glim_model_encode(&m, &x->out);
-    }
+    glim_api_model m;
+    if (glim_exchange_entry(x, x->rest, &m)) (void)glim_model_encode(&m, &x->out);
     glim_exchange_send(x);
 }
 
@@ -24,7 +30,7 @@ void glim_h_health(glim_exchange *x)
     glim_server *s = x->s;
     glim_sched_stat st = {0};
     glim_phase phase = (glim_phase)atomic_load(&s->phase);
-    if (phase == GLIM_SERVING) glim_sched_get_stat(s->sched, &st);
+    if (phase == GLIM_SERVING) glim_hub_get_stat(s->hub, &st);
     if (phase == GLIM_LOADING)
         glim_exchange_fail(x, GLIM_PROBLEM_LOADING, NULL, "Loading model");
     else if (phase == GLIM_DRAINING)
@@ -42,7 +48,13 @@ void glim_h_metrics(glim_exchange *x)
 {
     glim_server *s = x->s;
     glim_sched_stat st = {0};
-    if (atomic_load(&s->has_engine)) glim_sched_get_stat(s->sched, &st);
+    glim_hub_count count = {0};
+    if (atomic_load(&s->phase) != GLIM_LOADING) {
+        glim_hub_get_stat(s->hub, &st);
+        glim_hub_get_count(s->hub, &count);
+    }
+    glim_metric_set(s->metrics, GLIM_METRIC_MODELS, (int64_t)count.n_model);
+    glim_metric_set(s->metrics, GLIM_METRIC_MODELS_LOADED, (int64_t)count.n_loaded);
     glim_metric_set(s->metrics, GLIM_METRIC_REQUESTS_RUNNING, st.n_running);
     glim_metric_set(s->metrics, GLIM_METRIC_REQUESTS_WAITING, st.n_waiting);
     glim_metric_set(s->metrics, GLIM_METRIC_SLOTS, st.n_slot);
@@ -56,7 +68,11 @@ void glim_h_metrics(glim_exchange *x)
 
 void glim_h_props(glim_exchange *x)
 {
-    const glim_model_info *m = glim_model_get_info(x->s->model);
+    if (!glim_exchange_hold_first(x, GLIM_KIND_CHAT)) {
+        glim_exchange_send(x);
+        return;
+    }
+    const glim_model_info *m = glim_model_get_info(glim_host_model(x->host));
     glim_jw w;
     glim_jw_init(&w, &x->out);
     glim_jw_object(&w);
@@ -79,7 +95,7 @@ void glim_h_props(glim_exchange *x)
     glim_jw_key(&w, "total_slots");
     glim_jw_i64(&w, x->s->o.n_slot);
     glim_jw_key(&w, "model_path");
-    glim_jw_str(&w, x->s->models[0].id);
+    glim_jw_str(&w, glim_host_name(x->host));
     glim_jw_key(&w, "chat_template");
     glim_jw_str(&w, glim_str_of(m->template_name ? m->template_name : ""));
     glim_jw_key(&w, "modalities");
@@ -125,8 +141,12 @@ void glim_h_slots(glim_exchange *x)
 {
     glim_sched_stat st;
     glim_jw w;
-    int64_t n_ctx = glim_model_get_info(x->s->model)->plan.n_ctx;
-    glim_sched_get_stat(x->s->sched, &st);
+    if (!glim_exchange_hold_first(x, GLIM_KIND_CHAT)) {
+        glim_exchange_send(x);
+        return;
+    }
+    int64_t n_ctx = glim_model_get_info(glim_host_model(x->host))->plan.n_ctx;
+    glim_sched_get_stat(glim_host_sched(x->host), &st);
     if (st.n_running >= st.n_slot && glim_str_is(x->query, "fail_on_no_slot=1")) {
         glim_exchange_fail(x, GLIM_PROBLEM_NO_SLOT, NULL, "no slot is free");
         x->problem.retry_after_s = 1;

@@ -7,13 +7,23 @@
 
 void glim_h_ollama_tags(glim_exchange *x)
 {
-    (void)glim_ollama_tags_encode(x->s->models, x->s->n_model, &x->out);
+    glim_api_model *m;
+    size_t n;
+    if (glim_exchange_list(x, &m, &n)) (void)glim_ollama_tags_encode(m, n, &x->out);
     glim_exchange_send(x);
 }
 
+/* Models that are in memory, each once: aliases have the facts of the model before them. */
 void glim_h_ollama_ps(glim_exchange *x)
 {
-    (void)glim_ollama_ps_encode(x->s->models, 1, (int64_t)time(NULL), &x->out);
+    glim_api_model *m;
+    size_t n, k = 0;
+    if (glim_exchange_list(x, &m, &n)) {
+        for (size_t i = 0; i < n; i++)
+            if (m[i].loaded && (k == 0 || strcmp(m[i].facts->digest, m[k - 1].facts->digest) != 0))
+                m[k++] = m[i];
+        (void)glim_ollama_ps_encode(m, k, (int64_t)time(NULL), &x->out);
+    }
     glim_exchange_send(x);
 }
 
@@ -31,10 +41,7 @@ static bool named_model(glim_exchange *x, bool *verbose, bool *stream, glim_api_
         x->has_problem = true;
         return false;
     }
-    if (!glim_exchange_knows(x, name)) return false;
-    *out = x->s->models[0];
-    if (name.n) out->id = name;
-    return true;
+    return glim_exchange_entry(x, name, out);
 }
 
 void glim_h_ollama_show(glim_exchange *x)

@@ -9,7 +9,7 @@ static void set_info(glim_exchange *x, glim_str model, glim_str request_id)
 {
     x->info = (glim_reply_info){.id = glim_str_of(x->id),
                                 .request_id = request_id.n ? request_id : x->request_id,
-                                .model = model.n ? model : x->s->models[0].id,
+                                .model = model.n ? model : glim_host_name(x->host),
                                 .created_s = (int64_t)time(NULL),
                                 .fingerprint = glim_str_of(x->s->fingerprint)};
 }
@@ -17,7 +17,7 @@ static void set_info(glim_exchange *x, glim_str model, glim_str request_id)
 /* Ids and their texts; caller owns *ids, the rest is the arena's. */
 static bool fill(glim_exchange *x, glim_tokens *ids, glim_tokenized *out)
 {
-    const glim_vocab *v = glim_model_vocab(x->s->model);
+    const glim_vocab *v = glim_model_vocab(glim_host_model(x->host));
     glim_str *pieces = GLIM_ARENA_ARRAY(x->arena, glim_str, ids->n + 1);
     int32_t *copy = GLIM_ARENA_ARRAY(x->arena, int32_t, ids->n + 1);
     if (pieces && copy) {
@@ -37,7 +37,7 @@ static bool tokenize_chat(glim_exchange *x, const glim_tokenize_request *rq, gli
 {
     glim_error e = {0};
     glim_rendered r;
-    if (glim_render(glim_model_vocab(x->s->model), NULL, &rq->chat, &r, &e)) {
+    if (glim_render(glim_model_vocab(glim_host_model(x->host)), NULL, &rq->chat, &r, &e)) {
         return glim_exchange_refuse(x, &e);
     }
     glim_tokens t = r.tokens;
@@ -51,7 +51,8 @@ static bool tokenize_text(glim_exchange *x, const glim_tokenize_request *rq, gli
 {
     glim_error e = {0};
     glim_tokens t;
-    if (glim_tokenize(glim_model_vocab(x->s->model), text, rq->parse_special, &t, &e)) {
+    if (glim_tokenize(glim_model_vocab(glim_host_model(x->host)), text, rq->parse_special, &t,
+                      &e)) {
         return glim_exchange_refuse(x, &e);
     }
     return fill(x, &t, out);
@@ -60,14 +61,18 @@ static bool tokenize_text(glim_exchange *x, const glim_tokenize_request *rq, gli
 static void tokenize(glim_exchange *x, bool zhipu)
 {
     glim_tokenize_request rq = {0};
-    bool ok = glim_tokenize_decode(x->arena, x->body, zhipu, &rq, &x->problem) == GLIM_OK;
-    x->has_problem = !ok;
+    x->has_problem = glim_tokenize_decode(x->arena, x->body, zhipu, &rq, &x->problem) != GLIM_OK;
     if (rq.kind == GLIM_TOKENIZE_LEGACY || rq.kind == GLIM_TOKENIZE_SGLANG)
         x->shape = glim_problem_openai; /* llama-server's clients alone read its shape */
-    ok = ok && glim_exchange_knows(x, rq.model);
+    if (x->has_problem) {
+        glim_exchange_answer(x);
+        return;
+    }
+    if (!glim_exchange_take_model(x, rq.model, GLIM_KIND_CHAT)) return;
+    bool ok = true;
     size_t n = rq.is_chat ? 1 : rq.n_text;
-    glim_tokenized *t = ok ? glim_arena_alloc0(x->arena, (n + 1) * sizeof *t) : NULL;
-    if (ok && !t) {
+    glim_tokenized *t = glim_arena_alloc0(x->arena, (n + 1) * sizeof *t);
+    if (!t) {
         glim_exchange_fail(x, GLIM_PROBLEM_MEMORY, NULL, "out of memory; try again later");
         ok = false;
     }
@@ -75,8 +80,9 @@ static void tokenize(glim_exchange *x, bool zhipu)
         ok = rq.is_chat ? tokenize_chat(x, &rq, &t[i]) : tokenize_text(x, &rq, rq.texts[i], &t[i]);
     if (ok) {
         set_info(x, rq.model, rq.request_id);
-        (void)glim_tokenize_encode(&rq, &x->info, glim_model_get_info(x->s->model)->plan.n_ctx, t,
-                                   n, &x->out);
+        (void)glim_tokenize_encode(&rq, &x->info,
+                                   glim_model_get_info(glim_host_model(x->host))->plan.n_ctx, t, n,
+                                   &x->out);
     }
     glim_exchange_answer(x);
 }
@@ -93,7 +99,7 @@ void glim_h_tokenizer(glim_exchange *x)
 
 static bool detokenize(glim_exchange *x, const glim_detokenize_request *rq, glim_buf *text)
 {
-    const glim_vocab *v = glim_model_vocab(x->s->model);
+    const glim_vocab *v = glim_model_vocab(glim_host_model(x->host));
     for (size_t i = 0; i < rq->n; i++) {
         if (rq->ids[i] < 0 || (size_t)rq->ids[i] >= glim_vocab_size(v)) {
             glim_exchange_fail(
@@ -111,11 +117,14 @@ void glim_h_detokenize(glim_exchange *x)
 {
     glim_detokenize_request rq = {0};
     glim_buf text;
-    glim_buf_init(&text, (size_t)128 << 20);
-    if (glim_detokenize_decode(x->arena, x->body, &rq, &x->problem))
+    if (glim_detokenize_decode(x->arena, x->body, &rq, &x->problem)) {
         x->has_problem = true;
-    else if (detokenize(x, &rq, &text))
-        (void)glim_detokenize_encode(&rq, glim_buf_view(&text), &x->out);
+        glim_exchange_answer(x);
+        return;
+    }
+    if (!glim_exchange_take_model(x, GLIM_STR(""), GLIM_KIND_CHAT)) return;
+    glim_buf_init(&text, (size_t)128 << 20);
+    if (detokenize(x, &rq, &text)) (void)glim_detokenize_encode(&rq, glim_buf_view(&text), &x->out);
     glim_buf_deinit(&text);
     glim_exchange_answer(x);
 }
@@ -126,9 +135,11 @@ void glim_h_template(glim_exchange *x)
     glim_rendered r;
     if (x->route->dialect->decode(x->arena, x->body, &x->req, &x->problem)) {
         x->has_problem = true;
-    } else if (!glim_exchange_knows(x, x->req.model)) {
-        /* said already */
-    } else if (glim_render(glim_model_vocab(x->s->model), NULL, &x->req.chat, &r, &e)) {
+        glim_exchange_answer(x);
+        return;
+    }
+    if (!glim_exchange_take_model(x, x->req.model, GLIM_KIND_CHAT)) return;
+    if (glim_render(glim_model_vocab(glim_host_model(x->host)), NULL, &x->req.chat, &r, &e)) {
         (void)glim_exchange_refuse(x, &e);
     } else {
         (void)glim_template_encode(r.text, &x->out);

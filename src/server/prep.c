@@ -4,15 +4,10 @@
  * Thread: lock guards the queue; handlers run without it. */
 #include "server/server_priv.h"
 
-typedef struct task {
-    glim_exchange *x;
-    struct task *next;
-} task;
-
 struct glim_prep {
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    task *first, **last;
+    glim_exchange *first, **last;
     bool stop;
     int n_thread;
     pthread_t threads[8];
@@ -25,14 +20,13 @@ static void *work(void *arg)
         pthread_mutex_lock(&p->lock);
         while (!p->first && !p->stop)
             pthread_cond_wait(&p->wake, &p->lock);
-        task *t = p->first;
-        if (t) p->first = t->next;
+        glim_exchange *x = p->first;
+        if (x) p->first = x->next_work;
         if (!p->first) p->last = &p->first;
         pthread_mutex_unlock(&p->lock);
-        if (!t) return NULL;
-        t->x->route->handler(t->x);
-        glim_exchange_unref(t->x);
-        glim_free(t);
+        if (!x) return NULL;
+        (x->step ? x->step : x->route->handler)(x);
+        glim_exchange_unref(x);
     }
 }
 
@@ -72,18 +66,11 @@ void glim_prep_free(glim_prep *p)
 
 void glim_prep_push(glim_prep *p, glim_exchange *x)
 {
-    task *t = glim_new0(task);
-    if (!t) {
-        glim_exchange_fail(x, GLIM_PROBLEM_MEMORY, NULL, "out of memory; try again later");
-        glim_exchange_send(x);
-        return;
-    }
-    t->x = x;
-    x->working = true;
     glim_exchange_ref(x);
+    x->next_work = NULL;
     pthread_mutex_lock(&p->lock);
-    *p->last = t;
-    p->last = &t->next;
+    *p->last = x;
+    p->last = &x->next_work;
     pthread_cond_signal(&p->wake);
     pthread_mutex_unlock(&p->lock);
 }

@@ -16,113 +16,51 @@ void glim_server_opts_init(glim_server_opts *o)
     glim_model_opts_init(&o->model);
 }
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- models ----------------------------------------------------------------------------------- */
 
-/* "models/glim-demo.gguf" is served as "glim-demo", "/srv/GLM/" as "GLM". */
-static glim_str model_name(const char *path)
-{
-    glim_str s = glim_str_of(path);
-    while (s.n > 1 && s.p[s.n - 1] == '/')
-        s.n--;
-    for (size_t i = s.n; i-- > 0;)
-        if (s.p[i] == '/' && i + 1 < s.n) {
-            s = glim_str_sub(s, i + 1, s.n);
-            break;
-        }
-    if (glim_str_ends(s, GLIM_STR(".gguf"))) s.n -= 5;
-    return s;
-}
-
-/* api.md's rule: these mean the model that is there, in any case of letters. */
-static const char *const common_names[] = {"default",
-                                           "glm-4.7-flash",
-                                           "zai-org/glm-4.7-flash",
-                                           "zhipuai/glm-4.7-flash",
-                                           "glm-4.7-flash:latest",
-                                           "glm-4.7-flash:8b",
-                                           "glm-4.7-flash:16b"};
-
-bool glim_server_knows(const glim_server *s, glim_str name)
-{
-    if (name.n == 0) return true;
-    /* Ollama's clients add a tag to names without one. */
-    if (name.n > 7 && glim_str_ieq(glim_str_sub(name, name.n - 7, name.n), GLIM_STR(":latest")))
-        name.n -= 7;
-    if (glim_str_ieq(name, model_name(s->o.model_path))) return true;
-    for (size_t i = 0; i < s->n_model; i++)
-        if (glim_str_ieq(name, s->models[i].id)) return true;
-    for (size_t i = 0; i < GLIM_COUNT(common_names); i++)
-        if (glim_str_ieq(name, glim_str_of(common_names[i]))) return true;
-    return false;
-}
-
-static glim_err name_models(glim_server *s, glim_error *e)
-{
-    s->n_model = 1 + s->o.n_alias;
-    s->models = glim_alloc_array(s->n_model, sizeof *s->models);
-    if (!s->models) return glim_fail(e, GLIM_E_NOMEM, "names");
-    glim_str name = s->o.served_name ? glim_str_of(s->o.served_name) : model_name(s->o.model_path);
-    glim_buf_init(&s->model_id, 4096);
-    if (glim_buf_addv(&s->model_id, name)) return glim_fail(e, GLIM_E_NOMEM, "names");
-    for (size_t i = 0; i < s->n_model; i++) {
-        s->models[i] = (glim_api_model){0};
-        s->models[i].id = i ? glim_str_of(s->o.aliases[i - 1]) : glim_buf_view(&s->model_id);
-    }
-    return GLIM_OK;
-}
-
-/* ---- loading ----------------------------------------------------------------------------------- */
-
-static glim_err load(glim_server *s, glim_error *e)
-{
-    glim_model_opts mo = s->o.model;
-    glim_sched_opts so;
-    mo.n_session = s->o.n_slot;
-    glim_err rc = glim_model_open(s->o.model_path, &mo, &s->model, e);
-    if (rc) return rc;
-    glim_sched_opts_init(&so);
-    so.n_slot = s->o.n_slot;
-    so.n_queue = s->o.n_queue;
-    if ((rc = glim_sched_new(s->model, &so, &s->sched, e))) return rc;
-    const glim_model_info *m = glim_model_get_info(s->model);
-    int64_t now_s = (int64_t)time(NULL);
-    glim_server_facts(s->model, s->o.model_path, &s->facts);
-    for (size_t i = 0; i < s->n_model; i++) {
-        s->models[i].created_s = now_s;
-        s->models[i].n_ctx = m->plan.n_ctx;
-        s->models[i].n_ctx_train = m->plan.n_ctx_model;
-        s->models[i].n_param = m->n_param;
-        s->models[i].size_bytes = m->plan.weights;
-        s->models[i].facts = &s->facts;
-    }
-    return GLIM_OK;
-}
-
-static bool go_on_loading(void *user, uint64_t done, uint64_t total)
+static bool is_stopping(void *user)
 {
     glim_server *s = user;
-    if (atomic_load(&s->n_stop)) return false;
-    return !s->load_progress || s->load_progress(s->load_progress_user, done, total);
+    return atomic_load(&s->n_stop) > 0 || atomic_load(&s->ending);
 }
 
-static void *load_model(void *arg)
+static void count_model(void *user, bool came)
+{
+    const glim_server *s = user;
+    glim_metric_add(s->metrics, came ? GLIM_METRIC_MODEL_LOADS : GLIM_METRIC_MODEL_UNLOADS, 1);
+}
+
+static void *serve_models(void *arg)
 {
     glim_server *s = arg;
-    s->load_progress = s->o.model.progress;
-    s->load_progress_user = s->o.model.progress_user;
-    s->o.model.progress = go_on_loading;
-    s->o.model.progress_user = s;
-    s->load_rc = load(s, &s->load_error);
+    s->load_rc = glim_hub_open(s->hub, &s->load_error);
     if (s->load_rc) {
         glim_http_stop(s->http);
         return NULL;
     }
-    atomic_store(&s->has_engine, true);
     int loading = GLIM_LOADING;
     atomic_compare_exchange_strong(&s->phase, &loading, GLIM_SERVING);
     if (s->o.on_ready) s->o.on_ready(s->o.user, s);
     glim_notify("READY=1\nSTATUS=serving");
+    glim_hub_work(s->hub);
     return NULL;
+}
+
+static glim_err make_hub(glim_server *s, glim_error *e)
+{
+    const glim_hub_opts ho = {.models = s->o.models,
+                              .n_model = s->o.n_model,
+                              .aliases = s->o.aliases,
+                              .n_alias = s->o.n_alias,
+                              .model = s->o.model,
+                              .n_slot = s->o.n_slot,
+                              .n_queue = s->o.n_queue,
+                              .memory_max = s->o.model_memory,
+                              .n_loaded_max = s->o.n_loaded_max,
+                              .stopping = is_stopping,
+                              .changed = count_model,
+                              .user = s};
+    return glim_hub_new(&ho, &s->hub, e);
 }
 
 /* ---- requests ----------------------------------------------------------------------------------- */
@@ -246,8 +184,10 @@ static void on_request(void *user, glim_http_req *rq)
         glim_exchange_send(x);
     else if (x->route->where == GLIM_ON_IO)
         x->route->handler(x);
-    else
+    else {
+        x->working = true;
         glim_prep_push(s->prep, x);
+    }
 }
 
 /* The reader refused what came: answered in the shape of the path, as far as it is known. */
@@ -379,7 +319,7 @@ static void watchdog(glim_server *s)
     glim_sched_stat st = {.healthy = true};
     uint64_t now = glim_now_ns();
     if (!s->watchdog_ns || now - s->t_watchdog_ns < s->watchdog_ns / 2) return;
-    if (atomic_load(&s->has_engine)) glim_sched_get_stat(s->sched, &st);
+    if (atomic_load(&s->phase) != GLIM_LOADING) glim_hub_get_stat(s->hub, &st);
     if (st.healthy) glim_notify("WATCHDOG=1");
     s->t_watchdog_ns = now;
 }
@@ -420,13 +360,14 @@ static glim_err make_parts(glim_server *s, glim_error *e)
     for (size_t i = 0; !rc && i < s->o.n_listen; i++)
         rc = glim_http_check_address(s->o.listen[i], e);
     if (!rc) rc = read_keys(s, &s->auth, e);
-    if (!rc) rc = name_models(s, e);
+    if (!rc) rc = make_hub(s, e);
     if (rc) return rc;
     s->async = glim_async_new();
     s->metrics = glim_metrics_new(glim_version(), patterns, n_route);
     s->limits = glim_limits_new();
     if (!s->async || !s->metrics || !s->limits) return glim_fail(e, GLIM_E_NOMEM, "server");
     if ((rc = glim_prep_new(2, &s->prep, e))) return rc;
+    if ((rc = glim_encode_queue_new(s->o.n_queue, &s->encode, e))) return rc;
     glim_http_opts_init(&ho);
     ho.listen = s->o.listen;
     ho.n_listen = s->o.n_listen;
@@ -468,11 +409,13 @@ glim_err glim_server_run(glim_server *s, glim_error *e)
     if (s->o.on_listen) s->o.on_listen(s->o.user, s);
     glim_notify("STATUS=loading the model");
     s->watchdog_ns = glim_notify_watchdog_ns();
-    int err = pthread_create(&s->loader, NULL, load_model, s);
+    int err = pthread_create(&s->loader, NULL, serve_models, s);
     if (err)
         return glim_fail(e, GLIM_E_FULL, "cannot start a thread to load the model: %s",
                          strerror(err));
     glim_err rc = glim_http_run(s->http, e);
+    atomic_store(&s->ending, true);
+    glim_hub_end(s->hub);
     pthread_join(s->loader, NULL);
     if (s->load_rc && !atomic_load(&s->n_stop)) {
         if (e) *e = s->load_error;
@@ -484,19 +427,18 @@ glim_err glim_server_run(glim_server *s, glim_error *e)
 void glim_server_free(glim_server *s)
 {
     if (!s) return;
-    /* No worker, then no engine event any more; then the sockets let go of what is left, which cancels jobs that are over
-     * and so needs the scheduler a last time. */
+    /* Nobody computes or works, then no engine event any more; then the sockets let go of what is left, which cancels jobs
+     * that are over and so needs the schedulers a last time. */
+    glim_encode_queue_stop(s->encode);
     glim_prep_free(s->prep);
-    glim_sched_stop(s->sched);
+    glim_encode_queue_free(s->encode);
+    glim_hub_stop_jobs(s->hub);
     glim_http_free(s->http);
-    glim_sched_free(s->sched);
-    glim_model_close(s->model);
+    glim_hub_free(s->hub);
     glim_async_free(s->async);
     glim_metrics_free(s->metrics);
     glim_limits_free(s->limits);
     glim_auth_free(s->auth);
-    glim_buf_deinit(&s->model_id);
-    glim_free(s->models);
     glim_free(s);
 }
 

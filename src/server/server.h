@@ -1,24 +1,35 @@
 /* SPDX-License-Identifier: MIT
- * server.h - the one header of room server: a model behind HTTP, in the dialects of room api. */
+ * server.h - the one header of room server: models behind HTTP, in the dialects of room api. */
 #ifndef GLIM_SERVER_ROOM_H
 #define GLIM_SERVER_ROOM_H
 
 #include "base/base.h"
+#include "glim/encode.h"
 #include "glim/engine.h"
 
 typedef struct glim_server glim_server;
 
+/* A model that clients may ask for. */
+typedef struct glim_served_model {
+    const char *path;
+    const char *name; /* NULL: from the path */
+    bool found;       /* not asked for by the operator but lying in a models folder: loaded when a client asks,
+                       * left out without a word when nothing here runs it */
+} glim_served_model;
+
 typedef struct glim_server_opts {
-    const char *model_path;
+    const glim_served_model *models; /* the first is loaded before anything is served, the others when asked for */
+    size_t n_model;
     glim_model_opts model;       /* n_session is the server's affair */
-    const char *const *aliases;  /* further names of the model */
+    const char *const *aliases;  /* further names: NAME of the first chat model, NAME=MODEL of another */
     size_t n_alias;
+    uint64_t model_memory;       /* bytes that loaded models may take together; 0: what the system has to give */
+    int64_t n_loaded_max;        /* models in memory at once; 0: no limit */
     const char *const *listen;   /* "HOST:PORT" */
     size_t n_listen;
     const char *const *keys;     /* API keys */
     size_t n_key;
     const char *key_file;        /* one key a line; NULL: none */
-    const char *served_name;     /* the model's main name; NULL: from its path */
     const char *const *cors;     /* origins whose pages may read answers, "*": all */
     size_t n_cors;
     const char *tls_cert, *tls_key; /* PEM files; NULL: no TLS */

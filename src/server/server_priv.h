@@ -5,7 +5,9 @@
 
 #include "api/api.h"
 #include "server/auth.h"
+#include "server/encode.h"
 #include "server/http.h"
+#include "server/hub.h"
 #include "server/limits.h"
 #include "server/metrics.h"
 #include "server/notify.h"
@@ -48,7 +50,8 @@ typedef struct glim_prep glim_prep;
 GLIM_MUST_USE glim_err glim_prep_new(int n_thread, glim_prep **out, glim_error *e);
 /* Runs what was queued, then ends the threads. */
 void glim_prep_free(glim_prep *p);
-/* Calls x's handler on a worker; holds a reference meanwhile. */
+/* Calls x's handler, or x->step where that is set, on a worker; holds a reference meanwhile. An exchange is in one queue at
+ * a time. Thread: any that has x to itself. */
 void glim_prep_push(glim_prep *p, glim_exchange *x);
 
 /* ---- async.c: results that are fetched later --------------------------------------------------- */
@@ -75,36 +78,24 @@ struct glim_server {
     glim_async *async;
     glim_metrics *metrics;
     glim_limits *limits;
-    glim_model *model;  /* set before phase becomes SERVING */
-    glim_sched *sched;
+    glim_hub *hub;
+    glim_encode_queue *encode;
     atomic_int phase;
-    atomic_bool has_engine; /* model and sched are there */
     atomic_int n_stop;  /* times a stop was asked for */
     atomic_int n_reload;
+    atomic_bool ending; /* the loop is over: a load that goes on would be for nobody */
     bool inherited; /* the listening sockets were opened by somebody else */
     uint64_t watchdog_ns, t_watchdog_ns; /* 0: nobody waits for a word */
     uint64_t drain_from_ns;
     pthread_t loader;
-    bool (*load_progress)(void *user, uint64_t done, uint64_t total); /* the caller's own */
-    void *load_progress_user;
     char fingerprint[32];
     glim_err load_rc;
     glim_error load_error;
-    glim_buf model_id;   /* the model's main name */
-    glim_api_model *models; /* main name and aliases, for lists */
-    size_t n_model;
-    glim_model_facts facts; /* shared by all of them */
     glim_exchange *streams; /* open exchanges that wait for events; I/O thread */
 };
-/* Whether the server knows the model by this name (api.md rule 6). Thread: any once it serves. */
-bool glim_server_knows(const glim_server *s, glim_str name);
-
 /* cors.c: for every answer, and what more the answer to OPTIONS says. */
 void glim_cors_headers(const glim_server *s, glim_str origin, glim_buf *out);
 void glim_cors_preflight(const glim_server *s, const glim_http_req *rq, glim_buf *out);
-
-/* facts.c: what the model file says of itself, in the words of room api. Strings live as long as the model. */
-void glim_server_facts(const glim_model *m, const char *path, glim_model_facts *out);
 
 /* ---- exchange.c: one request and its answer ---------------------------------------------------- */
 
@@ -137,9 +128,15 @@ struct glim_exchange {
     bool preflight;   /* OPTIONS, answered on the I/O thread */
     bool zhipu_client, is_async; /* is_async: the answer is fetched later, whoever goes away */
     uint64_t t0_ns;
+    glim_exchange *next_work;       /* in a worker's queue */
+    void (*step)(glim_exchange *x); /* what a worker does next; NULL: the route's handler */
+    glim_hub_wait wait;
+    glim_host *host; /* the model that answers; held until the exchange is freed */
 
     /* Filled by the worker before the I/O thread looks at it. */
+    bool decoded; /* the body was: a handler that waited for its model begins anew */
     glim_request req;
+    void *own; /* a handler's own, in the arena */
     glim_reply_info info;
     char id[25];
     char request_id_made[32];
@@ -147,6 +144,8 @@ struct glim_exchange {
     glim_choice *choices;
     size_t n_choice;
     int status; /* of an answer without jobs */
+    int64_t n_encoded; /* tokens that an encoder read */
+    size_t n_cut;      /* inputs that were longer than the model reads; said in a header */
     const char *type;
     glim_buf out, ack;
     glim_problem problem;
@@ -192,8 +191,15 @@ void glim_exchange_fail(glim_exchange *x, glim_problem_kind kind, const char *pa
     GLIM_PRINTF(4, 5);
 /* The problem that an error of the engine is; false. */
 bool glim_exchange_refuse(glim_exchange *x, const glim_error *e);
-/* Whether the server knows a model by this name; sets the problem where not. */
-bool glim_exchange_knows(glim_exchange *x, glim_str model);
+/* The model of a kind that name means becomes x->host. False: the handler returns and does no more; a refusal was
+ * answered, or the exchange waits for the model and its handler is called again. Thread: a worker. */
+bool glim_exchange_take_model(glim_exchange *x, glim_str name, glim_model_kind kind);
+/* The first model of a kind becomes x->host if it is in memory; sets the problem where not. Thread: any. */
+bool glim_exchange_hold_first(glim_exchange *x, glim_model_kind kind);
+/* The list's entry of that name, of any kind; sets the problem where there is none. Thread: any. */
+bool glim_exchange_entry(glim_exchange *x, glim_str name, glim_api_model *out);
+/* All names with their models, in x's arena; sets the problem where memory ran out. Thread: any. */
+bool glim_exchange_list(glim_exchange *x, glim_api_model **m, size_t *n);
 /* Headers of a reply with this problem (NULL: none) into out. */
 void glim_exchange_headers(const glim_exchange *x, const glim_problem *p, glim_buf *out);
 
@@ -214,8 +220,14 @@ void glim_h_metrics(glim_exchange *x);
 void glim_h_props(glim_exchange *x);
 void glim_h_slots(glim_exchange *x);
 void glim_h_root(glim_exchange *x);
-void glim_h_no_encoder(glim_exchange *x);
-void glim_h_embedding(glim_exchange *x);
+void glim_h_embed_openai(glim_exchange *x);
+void glim_h_embed_zhipu(glim_exchange *x);
+void glim_h_embed_ollama(glim_exchange *x);
+void glim_h_embed_ollama_old(glim_exchange *x);
+void glim_h_embed_bare(glim_exchange *x);
+void glim_h_rerank_jina(glim_exchange *x);
+void glim_h_rerank_zhipu(glim_exchange *x);
+void glim_h_keyword(glim_exchange *x);
 void glim_h_infill(glim_exchange *x);
 void glim_h_legacy_models(glim_exchange *x);
 void glim_h_sglang_model(glim_exchange *x);
