@@ -53,12 +53,15 @@ static int64_t head_count(const glim_modelfile *f)
     return k;
 }
 
-void glim_describe(const glim_modelfile *f, glim_model_info *i)
+void glim_describe(const glim_modelfile *f, glim_description *d)
 {
-    i->format = glim_modelfile_container(f) == GLIM_CONTAINER_GGUF ? "gguf" : "safetensors";
-    i->quant = quant_name(f);
-    i->license = GLIM_STR("");
-    (void)glim_meta_str(glim_modelfile_meta(f, "general.license"), &i->license);
-    i->template_text = glim_modelfile_chat_template(f);
-    i->n_head = head_count(f);
+    *d = (glim_description){.license = GLIM_STR("")};
+    d->format = glim_modelfile_container(f) == GLIM_CONTAINER_GGUF ? "gguf" : "safetensors";
+    d->quant = quant_name(f);
+    (void)glim_meta_str(glim_modelfile_meta(f, "general.license"), &d->license);
+    d->n_head = head_count(f);
+    for (size_t i = 0; i < glim_modelfile_n_tensor(f); i++) {
+        const glim_tensor *t = glim_modelfile_tensor(f, i);
+        d->n_param += (uint64_t)(t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3]);
+    }
 }

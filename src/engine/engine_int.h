@@ -4,6 +4,7 @@
 #ifndef GLIM_ENGINE_INT_H
 #define GLIM_ENGINE_INT_H
 
+#include "glim/encode.h"
 #include "glim/engine.h"
 #include "models/models.h"
 #include "text/text.h"
@@ -48,6 +49,70 @@ uint8_t *glim_kv_page_take(glim_kv_pool *p); /* NULL: none is free */
 void glim_kv_page_give(glim_kv_pool *p, uint8_t *page);
 uint64_t glim_kv_bytes_per_token(glim_type type, int64_t width, int64_t n_layer);
 
+/* ---- open.c, describe.c: what opening chat models and encoders has in common ------------------- */
+
+/* Checks the number of threads (0 becomes one a core) and finds the kernel level (cpu NULL: the best). Errors: INPUT,
+ * UNSUPPORTED (this machine does not run it). */
+GLIM_MUST_USE glim_err glim_open_machine(int *n_thread, const char *cpu, glim_cpu_level *level,
+                                         glim_error *e);
+#define GLIM_ARCH_NAME_MAX 64
+/* CHAT, EMBEDDING (every encoder) or UNKNOWN by the architecture that the file names, which is put into arch, cut to
+ * fit between characters. */
+void glim_open_kind(const glim_modelfile *f, glim_model_kind *kind, char arch[GLIM_ARCH_NAME_MAX]);
+/* UNSUPPORTED where a chat model is asked for and the file is an encoder; says what it is and what takes it. */
+GLIM_MUST_USE glim_err glim_open_refuse_encoder(const glim_modelfile *f, glim_error *e);
+
+typedef struct glim_open_progress {
+    bool (*fn)(void *user, uint64_t done, uint64_t total); /* false cancels; NULL: nobody asks */
+    void *user;
+} glim_open_progress;
+/* Brings the weights into the page cache. Errors: CANCELLED, IO. */
+GLIM_MUST_USE glim_err glim_open_warm(const glim_modelfile *f, const glim_open_progress *progress,
+                                      glim_error *e);
+uint64_t glim_open_weight_bytes(const glim_modelfile *f);
+/* general.name with a NUL behind it, "" without; NULL when out of memory. The caller frees it. */
+char *glim_open_name(const glim_modelfile *f);
+
+/* What a file says of itself; the strings live as long as the file. */
+typedef struct glim_description {
+    const char *format, *quant;
+    glim_str license;
+    int64_t n_head;
+    uint64_t n_param; /* elements of all tensors */
+} glim_description;
+void glim_describe(const glim_modelfile *f, glim_description *d);
+
+/* ---- enctok_open.c, encode.c ------------------------------------------------------------------ */
+
+/* The tokenizer of an encoder's file or folder. Errors: NOTFOUND, FORMAT, UNSUPPORTED, LIMIT, NOMEM. The caller ends
+ * *out with glim_enctok_free(). Thread: any. */
+GLIM_MUST_USE glim_err glim_enctok_from_file(const glim_modelfile *f, glim_enctok **out,
+                                             glim_error *e);
+
+/* A step computes texts until one more would make it this long; a longer text goes alone. Weights are read once a
+ * few hundred rows, so that more than a few blocks of them gain nothing, and cost memory. */
+#define GLIM_ENCODE_TOKENS 2048
+#define GLIM_ENCODE_TEXTS 256 /* of a step, at most */
+
+struct glim_encoder {
+    glim_modelfile *file;
+    glim_enc_core *core;
+    glim_enctok *tok;
+    glim_kernels kernels;
+    glim_pool *pool;
+    glim_ops ops;
+    int64_t n_step; /* tokens of a step at most */
+    /* The texts of a step one after the other: [n_step], [n_step], [GLIM_ENCODE_TEXTS + 1]. */
+    int32_t *ids, *types;
+    int64_t *offset;
+    float *rows; /* [GLIM_ENCODE_TEXTS][n_embd] their vectors as they come */
+    glim_encoder_info info;
+    char *name;
+};
+
+/* keyword.c: options in range, or INPUT by name. */
+GLIM_MUST_USE glim_err glim_keyword_check(const glim_keyword_opts *opts, glim_error *e);
+
 /* ---- model.c --------------------------------------------------------------------------------- */
 
 struct glim_model {
@@ -68,8 +133,6 @@ struct glim_model {
     glim_model_info info;
     char *name;
 };
-/* describe.c: the file's own words into info; they live as long as the file. */
-void glim_describe(const glim_modelfile *f, glim_model_info *i);
 #define GLIM_HEAD_ROWS 16 /* rows whose logits are made at once */
 
 /* ---- session.c ------------------------------------------------------------------------------- */

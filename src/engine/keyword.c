@@ -183,6 +183,12 @@ static glim_err resolve(const glim_keyword_opts *given, glim_keyword_opts *o, gl
     return GLIM_OK;
 }
 
+glim_err glim_keyword_check(const glim_keyword_opts *opts, glim_error *e)
+{
+    glim_keyword_opts o;
+    return resolve(opts, &o, e);
+}
+
 static glim_err choose(pick *p, const glim_keyword_opts *o, size_t *n_out, glim_error *e)
 {
     size_t n = (uint64_t)o->top < p->n_word ? (size_t)o->top : p->n_word;

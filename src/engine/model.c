@@ -5,14 +5,7 @@
  * which the engine thread uses. */
 #include "engine/engine_int.h"
 
-#include <errno.h>
 #include <math.h>
-#include <sys/mman.h>
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ                                                                         \
-    22 /* Linux 5.14; older kernels answer EINVAL and the pages come on first use */
-#endif
 
 #define CHUNK_DEFAULT 512
 #define CHUNK_MAX 8192
@@ -37,9 +30,6 @@ static glim_err check_opts(const glim_model_opts *given, glim_model_opts *o, gli
     if (o->n_ctx < 0)
         return glim_fail(e, GLIM_E_INPUT, "a context of %lld tokens makes no sense",
                          (long long)o->n_ctx);
-    if (o->n_thread < 0 || o->n_thread > 1024)
-        return glim_fail(e, GLIM_E_INPUT, "%d threads: 1 to 1024 are possible", o->n_thread);
-    if (o->n_thread == 0) o->n_thread = glim_cpu_count();
     if ((size_t)o->kv >= GLIM_COUNT(kv_types))
         return glim_fail(e, GLIM_E_INPUT, "unknown cache type %d", (int)o->kv);
     if (o->n_chunk < 0)
@@ -50,19 +40,7 @@ static glim_err check_opts(const glim_model_opts *given, glim_model_opts *o, gli
     if (!isnan(o->rank_norm_eps) && !(o->rank_norm_eps > 0 && o->rank_norm_eps < 1))
         return glim_fail(e, GLIM_E_INPUT, "an eps of %g: above 0 and below 1 is possible",
                          (double)o->rank_norm_eps);
-    *level = glim_cpu_best();
-    if (o->cpu) {
-        if (!glim_cpu_level_find(glim_str_of(o->cpu), level))
-            return glim_fail(e, GLIM_E_INPUT,
-                             "unknown kernel level %s: ref, avx2, avx512v, avx512bf or auto",
-                             GLIM_QUOTE(glim_str_of(o->cpu)));
-        if (*level > glim_cpu_best())
-            return glim_fail(e, GLIM_E_UNSUPPORTED,
-                             "this machine (%s) cannot run %s kernels; its best is %s",
-                             glim_cpu_model(), glim_cpu_level_name(*level),
-                             glim_cpu_level_name(glim_cpu_best()));
-    }
-    return GLIM_OK;
+    return glim_open_machine(&o->n_thread, o->cpu, level, e);
 }
 
 /* ---- plan ------------------------------------------------------------------------------------ */
@@ -84,10 +62,10 @@ static size_t step_bytes(const glim_core *c, int64_t n_chunk, int n_thread)
 static void make_plan(const glim_modelfile *f, const glim_core *c, const glim_model_opts *o,
                       glim_memory_plan *p)
 {
-    *p = (glim_memory_plan){
-        .derived = c->derived_bytes, .n_ctx_model = c->n_ctx, .available = glim_mem_available()};
-    for (size_t i = 0; i < glim_modelfile_n_tensor(f); i++)
-        p->weights += glim_modelfile_tensor(f, i)->n_bytes;
+    *p = (glim_memory_plan){.weights = glim_open_weight_bytes(f),
+                            .derived = c->derived_bytes,
+                            .n_ctx_model = c->n_ctx,
+                            .available = glim_mem_available()};
     p->kv_per_token = glim_kv_bytes_per_token(kv_types[o->kv], c->kv_width, kv_layers(c, o));
     /* A chunk longer than the model's context is never used. */
     p->scratch = step_bytes(c, GLIM_MIN(o->n_chunk, c->n_ctx), o->n_thread) +
@@ -140,7 +118,8 @@ glim_err glim_model_plan(const char *path, const glim_model_opts *opts, glim_mem
     if (!rc) rc = glim_modelfile_open(path, 0, &f, e);
     if (rc) return rc;
     const glim_load_opts lo = {o.rank_norm_eps, true};
-    rc = glim_core_load(f, &lo, &c, e);
+    rc = glim_open_refuse_encoder(f, e);
+    if (!rc) rc = glim_core_load(f, &lo, &c, e);
     if (!rc) {
         make_plan(f, c, &o, out);
         glim_core_free(c);
@@ -153,43 +132,6 @@ glim_err glim_model_plan(const char *path, const glim_model_opts *opts, glim_mem
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */
-
-static int bring_in(void *p, size_t n)
-{
-    int rc;
-    do
-        rc = madvise(p, n, MADV_POPULATE_READ);
-    while (rc != 0 && errno == EINTR);
-    return rc ? errno : 0;
-}
-
-/* Brings the weights into the page cache piece by piece, so that the wait is seen and the first
- * answer is not slow. Skipped when they would push each other out. */
-static glim_err warm_weights(const glim_modelfile *f, const glim_model_opts *o,
-                             const glim_memory_plan *p, glim_error *e)
-{
-    const uint64_t piece = (uint64_t)64 << 20;
-    uint64_t done = 0;
-    bool populate = p->available == 0 || p->weights < p->available;
-    for (size_t i = 0; i < glim_modelfile_n_tensor(f); i++) {
-        const glim_tensor *t = glim_modelfile_tensor(f, i);
-        for (uint64_t at = 0; at < t->n_bytes; at += piece) {
-            uintptr_t begin = ((uintptr_t)t->data + at) & ~(uintptr_t)4095;
-            size_t n =
-                (size_t)(GLIM_MIN(piece, t->n_bytes - at) + (((uintptr_t)t->data + at) & 4095));
-            int err = populate ? bring_in((void *)begin, n) : 0;
-            if (err == EFAULT || err == EIO || err == EHWPOISON)
-                return glim_modelfile_lost(f, t, (size_t)at, e);
-            if (err) populate = false; /* an older kernel: pages come on first use */
-            if (o->progress &&
-                !o->progress(o->progress_user, done + GLIM_MIN(at + piece, t->n_bytes), p->weights))
-                return glim_fail(e, GLIM_E_CANCELLED, "%s: loading was cancelled",
-                                 glim_modelfile_path(f));
-        }
-        done += t->n_bytes;
-    }
-    return GLIM_OK;
-}
 
 static bool meta_i64(const glim_modelfile *f, const char *key, int64_t *out)
 {
@@ -250,11 +192,14 @@ static void fill_info(glim_model *m, const glim_modelfile *f, glim_cpu_level lev
     i->top_p = m->gen.top_p;
     i->top_k = m->gen.top_k;
     i->min_p = m->gen.min_p;
-    glim_describe(f, i);
-    for (size_t t = 0; t < glim_modelfile_n_tensor(f); t++) {
-        const glim_tensor *x = glim_modelfile_tensor(f, t);
-        i->n_param += (uint64_t)(x->ne[0] * x->ne[1] * x->ne[2] * x->ne[3]);
-    }
+    glim_description d;
+    glim_describe(f, &d);
+    i->format = d.format;
+    i->quant = d.quant;
+    i->license = d.license;
+    i->n_head = d.n_head;
+    i->n_param = d.n_param;
+    i->template_text = glim_modelfile_chat_template(f);
 }
 
 static glim_err open_parts(glim_model *m, const char *path, const glim_model_opts *o,
@@ -262,6 +207,7 @@ static glim_err open_parts(glim_model *m, const char *path, const glim_model_opt
 {
     const glim_load_opts lo = {o->rank_norm_eps, false};
     glim_err rc = glim_modelfile_open(path, 0, &m->file, e);
+    if (!rc) rc = glim_open_refuse_encoder(m->file, e);
     if (!rc) rc = glim_core_load(m->file, &lo, &m->core, e);
     if (rc) return rc;
     glim_memory_plan *p = &m->info.plan;
@@ -285,17 +231,14 @@ static glim_err open_parts(glim_model *m, const char *path, const glim_model_opt
     m->ops = (glim_ops){m->pool, &m->kernels,
                         glim_arena_new_fixed(step_bytes(m->core, m->n_chunk, o->n_thread))};
     m->logits = glim_alloc_array((size_t)GLIM_HEAD_ROWS * (size_t)m->core->n_vocab, sizeof(float));
-    glim_str name = {0};
-    (void)glim_meta_str(glim_modelfile_meta(m->file, "general.name"), &name);
-    m->name = glim_alloc(name.n + 1);
+    m->name = glim_open_name(m->file);
     if (!m->ops.step || !m->logits || !m->name)
         return glim_fail(e, GLIM_E_NOMEM, "%s: no memory for %.1f MiB of scratch", path,
                          (double)p->scratch / 0x1p20);
-    if (name.n) memcpy(m->name, name.p, name.n);
-    m->name[name.n] = 0;
     rc = glim_kv_pool_init(&m->kv, kv_types[o->kv], m->core->kv_width, kv_layers(m->core, o),
                            p->n_cache, e);
-    if (!rc) rc = warm_weights(m->file, o, p, e);
+    const glim_open_progress progress = {o->progress, o->progress_user};
+    if (!rc) rc = glim_open_warm(m->file, &progress, e);
     if (!rc) fill_info(m, m->file, level);
     return rc;
 }

@@ -197,6 +197,12 @@ glim_err glim_folder_open(glim_modelfile *f, unsigned flags, const char **gguf, 
     /* The vocabulary alone needs no weights: whatever they are, they stay closed; a GGUF is opened
      * only where the vocabulary can be nowhere else. */
     if (f->tokenizer_json.map.p) return GLIM_OK;
+    static const char *const others[] = {"vocab.txt", "sentencepiece.bpe.model"};
+    for (size_t i = 0; i < GLIM_COUNT(others); i++) {
+        const char *path = glim_path_join(f->arena, f->path, others[i]);
+        if (!path) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to open it", f->path);
+        if (glim_is_file(path)) return GLIM_OK;
+    }
     glim_error own = {0};
     rc = find_gguf(f, gguf, &own);
     if (f->config.root && (rc == GLIM_E_NOTFOUND || rc == GLIM_E_UNSUPPORTED)) return GLIM_OK;
@@ -204,17 +210,17 @@ glim_err glim_folder_open(glim_modelfile *f, unsigned flags, const char **gguf, 
     return rc;
 }
 
-glim_err glim_modelfile_read_json(const glim_modelfile *f, const char *name, glim_arena *a,
-                                  const glim_json **out, glim_error *e)
+glim_err glim_modelfile_read_text(const glim_modelfile *f, const char *name, size_t max,
+                                  glim_arena *a, glim_str *out, glim_error *e)
 {
     glim_error own = {0};
     glim_buf b;
     const char *what;
-    *out = NULL;
+    *out = (glim_str){0};
     if (!glim_is_dir(f->path)) return GLIM_OK;
     const char *path = glim_path_join(a, f->path, name);
     if (!path) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to open it", f->path);
-    glim_buf_init(&b, CAP_CONFIG);
+    glim_buf_init(&b, max);
     glim_err rc = glim_read_file(path, &b, &own);
     glim_str text = {0};
     if (!rc && b.n) text = glim_arena_str(a, glim_buf_view(&b));
@@ -229,9 +235,23 @@ glim_err glim_modelfile_read_json(const glim_modelfile *f, const char *name, gli
     if (!text.p) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to read it", path);
     if (glim_formats_mistaken((const uint8_t *)text.p, text.n, &what))
         return glim_fail(e, GLIM_E_UNSUPPORTED, "%s: %s", path, what);
+    *out = text;
+    return GLIM_OK;
+}
+
+glim_err glim_modelfile_read_json(const glim_modelfile *f, const char *name, glim_arena *a,
+                                  const glim_json **out, glim_error *e)
+{
+    glim_str text;
     glim_json *root = NULL;
+    *out = NULL;
+    glim_err rc = glim_modelfile_read_text(f, name, CAP_CONFIG, a, &text, e);
+    if (rc || !text.p) return rc;
     rc = glim_json_parse(a, text, &root, e);
-    if (rc) return glim_formats_json_error(rc, path, 0, e);
+    if (rc) {
+        const char *path = glim_path_join(a, f->path, name);
+        return glim_formats_json_error(rc, path ? path : name, 0, e);
+    }
     *out = root;
     return GLIM_OK;
 }

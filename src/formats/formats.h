@@ -98,6 +98,11 @@ const glim_json *glim_modelfile_tokenizer_config(const glim_modelfile *f);  /* t
 /* Raw bytes of tokenizer.json (mapped) and chat_template.jinja; n 0 when absent. */
 glim_str glim_modelfile_tokenizer_json(const glim_modelfile *f);
 glim_str glim_modelfile_chat_template(const glim_modelfile *f); /* GGUF: tokenizer.chat_template */
+/* One more file of a folder ("vocab.txt"), read into the arena when it is asked for, with a NUL behind it. out->p is NULL
+ * when there is no such file, or f is no folder. name is the caller's own, or was checked to stay in the folder.
+ * Errors: FORMAT (empty), LIMIT (more than max bytes), IO, UNSUPPORTED (a Git LFS pointer, a web page), NOMEM. */
+GLIM_MUST_USE glim_err glim_modelfile_read_text(const glim_modelfile *f, const char *name, size_t max, glim_arena *a,
+                                                glim_str *out, glim_error *e);
 /* One more JSON file of a folder ("1_Pooling/config.json"), read into the arena when it is asked for. *out is NULL when
  * there is no such file, or f is no folder. name is the caller's own, or was checked to stay in the folder.
  * Errors: FORMAT (file, offset), LIMIT, IO, UNSUPPORTED (a Git LFS pointer, a web page), NOMEM. */

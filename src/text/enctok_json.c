@@ -407,3 +407,51 @@ glim_err glim_enctok_from_json(glim_str json, glim_enctok **out, glim_error *e)
     glim_arena_free(a);
     return rc;
 }
+
+/* ---- whose file it is ------------------------------------------------------------------------ */
+
+/* Goes on to the value of the next key of the open object; false: its end, or no JSON. */
+static bool next_value(glim_json_reader *r, char key[32], glim_json_tok *tok, glim_str *text)
+{
+    if (glim_json_next(r, tok, text, NULL) || *tok != GLIM_JT_KEY) return false;
+    size_t n = GLIM_MIN(text->n, (size_t)31);
+    memcpy(key, text->p, n);
+    key[n] = 0;
+    return !glim_json_next(r, tok, text, NULL);
+}
+
+/* Older files name no type: then a setting that only these models have decides. */
+static bool is_encoder_model(glim_json_reader *r)
+{
+    glim_json_tok tok;
+    glim_str text;
+    char key[32];
+    while (next_value(r, key, &tok, &text)) {
+        if (strcmp(key, "type") == 0)
+            return tok == GLIM_JT_STRING &&
+                   (glim_str_is(text, "WordPiece") || glim_str_is(text, "Unigram"));
+        if (strcmp(key, "max_input_chars_per_word") == 0 || strcmp(key, "unk_id") == 0) return true;
+        if (glim_json_skip(r, tok, NULL)) return false;
+    }
+    return false;
+}
+
+bool glim_enctok_is_json(glim_str json)
+{
+    glim_json_reader r;
+    glim_json_tok tok;
+    glim_str text;
+    char key[32];
+    bool is = false;
+    glim_json_reader_init(&r, json);
+    if (!glim_json_next(&r, &tok, &text, NULL) && tok == GLIM_JT_OBJECT)
+        while (next_value(&r, key, &tok, &text)) {
+            if (strcmp(key, "model") == 0) {
+                is = tok == GLIM_JT_OBJECT && is_encoder_model(&r);
+                break;
+            }
+            if (glim_json_skip(&r, tok, NULL)) break;
+        }
+    glim_json_reader_deinit(&r);
+    return is;
+}

@@ -114,6 +114,9 @@ GLIM_MUST_USE glim_err glim_enctok_new(const glim_enctok_spec *spec, glim_enctok
 /* From the bytes of tokenizer.json. What the file asks for that glim does not do the same way is UNSUPPORTED by name.
  * Errors also: INPUT (JSON), FORMAT, with the offset. */
 GLIM_MUST_USE glim_err glim_enctok_from_json(glim_str json, glim_enctok **out, glim_error *e);
+/* Whether tokenizer.json is that of an encoder (its model is of type WordPiece or Unigram). False for what cannot be
+ * read: the reader that is then called says why. Reads no further than it must, as a rule to the model's first key. */
+bool glim_enctok_is_json(glim_str json);
 /* From vocab.txt, one WordPiece token a line, with [CLS], [SEP], [UNK] and where they are [PAD], [MASK].
  * lower: the model is uncased (case and accents go). Errors: FORMAT with the line, INPUT (UTF-8). */
 GLIM_MUST_USE glim_err glim_enctok_from_vocab_txt(glim_str vocab, bool lower, glim_enctok **out, glim_error *e);
