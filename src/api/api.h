@@ -271,7 +271,7 @@ typedef struct glim_rerank_request {
     glim_rerank_kind kind;
     glim_str model, request_id, user_id, query;
     const glim_str *documents;  /* the text of each */
-    const glim_str *sources;    /* JSON text of each element as it came, for return_documents */
+    const glim_str *sources;    /* JSON text of each that came as an object, for return_documents; else .p NULL */
     size_t n_document;          /* 1 to GLIM_EMBED_INPUTS_MAX */
     int64_t top_n;              /* results wanted; -1: all */
     bool return_documents, raw_scores, truncate;
@@ -288,6 +288,7 @@ typedef struct glim_rerank_result {
 glim_err glim_rerank_encode(glim_arena *a, const glim_rerank_request *rq, const glim_reply_info *info,
                             const glim_rerank_result *r, glim_buf *out);
 
+#define GLIM_KEYWORD_VOCAB_MAX 16384
 /* POST /keyword {input, model, vocab, top, mmr, maxsum, diversity} -> {model, keywords: [{name, similarity}]} */
 typedef struct glim_keyword_request {
     glim_str model, input;
@@ -309,7 +310,7 @@ glim_err glim_keyword_encode(glim_str model, const glim_keyword_hit *k, size_t n
 
 #define GLIM_OLLAMA_VERSION "0.17.1" /* of the API that is spoken; clients want at least 0.14.3 */
 glim_err glim_ollama_tags_encode(const glim_api_model *m, size_t n, glim_buf *out);
-/* The loaded models; expires_at lies far ahead: a model given by -m stays. */
+/* Those of m that are loaded; expires_at lies far ahead: a model given by -m stays. */
 glim_err glim_ollama_ps_encode(const glim_api_model *m, size_t n, int64_t now_s, glim_buf *out);
 /* {model or name, verbose}: out is the name. Also for /api/pull (stream: NULL where the route has none). */
 glim_err glim_ollama_name_decode(glim_arena *a, glim_str body, glim_str *model, bool *verbose, bool *stream, glim_problem *p);

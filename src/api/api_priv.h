@@ -73,6 +73,8 @@ glim_err glim_openai_chat_decode_body(glim_arena *a, glim_str body, glim_request
 /* "top_p: 3 is above 1" of an object inside becomes "options.top_p: ..."; what has no path gets
  * key alone. Returns rc; OK changes nothing. */
 glim_err glim_api_within(const char *key, glim_err rc, glim_error *e);
+/* "chat", "embedding", "rerank" (models.c). */
+const char *glim_api_kind_name(glim_api_kind kind);
 /* Ends a decode: fills p from e unless rc is OK; returns rc. */
 glim_err glim_api_end_decode(glim_err rc, const glim_error *e, glim_problem *p);
 

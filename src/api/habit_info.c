@@ -17,7 +17,8 @@ static void put_legacy_model(glim_jw *w, const glim_api_model *m)
     glim_jw_key(w, "id");
     glim_jw_str(w, m->id);
     glim_jw_key(w, "object"); /* there the word for what a model is for */
-    glim_jw_str(w, GLIM_STR("chat.completion"));
+    glim_jw_str(
+        w, glim_str_of(m->kind == GLIM_API_CHAT ? "chat.completion" : glim_api_kind_name(m->kind)));
     glim_jw_key(w, "created");
     glim_jw_i64(w, m->created_s);
     glim_jw_key(w, "owned_by");
@@ -90,9 +91,9 @@ glim_err glim_sglang_model_info_encode(const glim_api_model *m, glim_buf *out)
         glim_jw_str(&w, path);
     }
     glim_jw_key(&w, "is_generation");
-    glim_jw_bool(&w, true);
+    glim_jw_bool(&w, m->kind == GLIM_API_CHAT);
     glim_jw_key(&w, "preferred_sampling_params");
-    put_preferred(&w, m->facts);
+    put_preferred(&w, m->kind == GLIM_API_CHAT ? m->facts : NULL);
     glim_jw_key(&w, "weight_version");
     glim_jw_str(&w, GLIM_STR("default"));
     for (size_t i = 0; i < GLIM_COUNT(senses); i++) {

@@ -6,6 +6,19 @@
  * See:    tests/unit/api/test_text_routes.c */
 #include "api/api_priv.h"
 
+const char *glim_api_kind_name(glim_api_kind kind)
+{
+    switch (kind) {
+    case GLIM_API_CHAT:
+        return "chat";
+    case GLIM_API_EMBEDDING:
+        return "embedding";
+    case GLIM_API_RERANK:
+        return "rerank";
+    }
+    return "unknown";
+}
+
 static void put_model(glim_jw *w, const glim_api_model *m)
 {
     glim_jw_object(w);
@@ -34,6 +47,8 @@ static void put_model(glim_jw *w, const glim_api_model *m)
     glim_jw_key(w, "size");
     glim_jw_u64(w, m->size_bytes);
     glim_jw_object_end(w);
+    glim_jw_key(w, "kind"); /* ours: which routes it answers */
+    glim_jw_str(w, glim_str_of(glim_api_kind_name(m->kind)));
     glim_jw_object_end(w);
 }
 

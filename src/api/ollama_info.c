@@ -133,6 +133,23 @@ static void begin_model(glim_jw *w, const glim_api_model *m)
     put_details(w, m);
 }
 
+/* Without a template nothing tells thoughts and calls from text. */
+static void put_capabilities(glim_jw *w, const glim_api_model *m)
+{
+    glim_jw_key(w, "capabilities");
+    glim_jw_array(w);
+    if (m->kind != GLIM_API_CHAT) {
+        glim_jw_str(w, glim_str_of(glim_api_kind_name(m->kind))); /* "rerank" is a word of ours */
+    } else {
+        glim_jw_str(w, GLIM_STR("completion"));
+        if (facts_of(m)->template_name.n) {
+            glim_jw_str(w, GLIM_STR("tools"));
+            glim_jw_str(w, GLIM_STR("thinking"));
+        }
+    }
+    glim_jw_array_end(w);
+}
+
 static int64_t modified_s(const glim_api_model *m)
 {
     return m->facts ? m->facts->modified_s : m->created_s;
@@ -160,6 +177,7 @@ glim_err glim_ollama_tags_encode(const glim_api_model *m, size_t n, glim_buf *ou
     for (size_t i = 0; i < n; i++) {
         begin_model(&w, &m[i]);
         put_time(&w, "modified_at", modified_s(&m[i]));
+        put_capabilities(&w, &m[i]);
         glim_jw_object_end(&w);
     }
     return end_list(&w);
@@ -171,6 +189,7 @@ glim_err glim_ollama_ps_encode(const glim_api_model *m, size_t n, int64_t now_s,
     glim_jw w;
     begin_list(&w, out);
     for (size_t i = 0; i < n; i++) {
+        if (!m[i].loaded) continue;
         begin_model(&w, &m[i]);
         put_time(&w, "expires_at", now_s + century_s);
         glim_jw_key(&w, "size_vram");
@@ -269,14 +288,7 @@ glim_err glim_ollama_show_encode(const glim_api_model *m, bool verbose, glim_buf
     put_str(&w, "template", f->template_text);
     put_details(&w, m);
     put_model_info(&w, m);
-    glim_jw_key(&w, "capabilities");
-    glim_jw_array(&w);
-    glim_jw_str(&w, GLIM_STR("completion"));
-    if (f->template_name.n) { /* without one nothing tells thoughts and calls from text */
-        glim_jw_str(&w, GLIM_STR("tools"));
-        glim_jw_str(&w, GLIM_STR("thinking"));
-    }
-    glim_jw_array_end(&w);
+    put_capabilities(&w, m);
     put_time(&w, "modified_at", modified_s(m));
     glim_jw_object_end(&w);
     return out->err;

@@ -3,7 +3,7 @@
 #ifndef GLIM_API_OLLAMA_PRIV_H
 #define GLIM_API_OLLAMA_PRIV_H
 
-#include "api/api_priv.h"
+#include "api/wire_priv.h"
 
 /* What glim_request.own points to on these mounts. */
 typedef struct glim_ollama_own {
@@ -17,6 +17,12 @@ glim_err glim_ollama_decode_generate(glim_arena *a, glim_str body, glim_request 
                                      glim_problem *p);
 /* A Go duration ("1h30m", "-1.5s") or a bare number of seconds. False: it is none. */
 bool glim_ollama_duration(glim_str s, bool *zero);
+/* A row's parser: dst is a glim_keep_alive. */
+typedef enum glim_keep_alive { GLIM_KEEP_UNSAID, GLIM_KEEP_ZERO, GLIM_KEEP_SOME } glim_keep_alive;
+glim_err glim_ollama_keep_alive(glim_arena *a, const glim_json *v, void *dst, glim_error *e);
+/* The object of options; NULL is none. Errors: INPUT with the path, which begins with "options". */
+GLIM_MUST_USE glim_err glim_ollama_options(glim_arena *a, const glim_json *v, glim_wire *w,
+                                           glim_request *out, glim_error *e);
 
 /* ---- ollama_messages.c ----------------------------------------------------------------------- */
 

@@ -8,9 +8,6 @@
  * Fails:  INPUT with the path; UNSUPPORTED for what is known and would change the answer.
  * See:    tests/unit/api/test_ollama.c */
 #include "api/ollama_priv.h"
-#include "api/wire_priv.h"
-
-typedef enum keep_alive { KEEP_UNSAID, KEEP_ZERO, KEEP_SOME } keep_alive;
 
 typedef struct ollama_wire {
     glim_wire w; /* first: its rows and those below stand in one table */
@@ -18,7 +15,7 @@ typedef struct ollama_wire {
     glim_str prompt, system;
     glim_id_list context;
     glim_tristate think;
-    keep_alive keep;
+    glim_keep_alive keep;
     bool has_model, raw;
 } ollama_wire;
 
@@ -139,7 +136,7 @@ bool glim_ollama_duration(glim_str s, bool *zero)
     return true;
 }
 
-static glim_err read_keep_alive(glim_arena *a, const glim_json *v, void *dst, glim_error *e)
+glim_err glim_ollama_keep_alive(glim_arena *a, const glim_json *v, void *dst, glim_error *e)
 {
     double seconds;
     bool zero;
@@ -153,7 +150,7 @@ static glim_err read_keep_alive(glim_arena *a, const glim_json *v, void *dst, gl
                              "%s is no duration; send one like \"5m\" or a number of seconds",
                              GLIM_QUOTE(v->text));
     }
-    *(keep_alive *)dst = zero ? KEEP_ZERO : KEEP_SOME;
+    *(glim_keep_alive *)dst = zero ? GLIM_KEEP_ZERO : GLIM_KEEP_SOME;
     return GLIM_OK;
 }
 
@@ -213,8 +210,9 @@ static const glim_field option_fields[] = {
      .offset = offsetof(ollama_wire, w.model),                                                     \
      .offset_has = offsetof(ollama_wire, has_model)},                                              \
         OWN("options", JSON, options), OWN_SUB("think", think, read_think),                        \
-        OWN_SUB("keep_alive", keep, read_keep_alive), GLIM_SUB("format", ignored, only_no_format), \
-        GLIM_ROW("stream", BOOL, stream), GLIM_ROW("logprobs", BOOL, logprobs),                    \
+        OWN_SUB("keep_alive", keep, glim_ollama_keep_alive),                                       \
+        GLIM_SUB("format", ignored, only_no_format), GLIM_ROW("stream", BOOL, stream),             \
+        GLIM_ROW("logprobs", BOOL, logprobs),                                                      \
         GLIM_RANGE("top_logprobs", I64, top_logprobs, 0, 20), NOTE("truncate", any_bool),          \
         NOTE("shift", any_bool), GLIM_ONLY("_debug_render_only", false)
 
@@ -241,7 +239,7 @@ static const glim_field chat_fields[] = {
 
 /* ---- what both have -------------------------------------------------------------------------- */
 
-static glim_err read_options(glim_arena *a, const glim_json *v, glim_wire *w, glim_request *out,
+glim_err glim_ollama_options(glim_arena *a, const glim_json *v, glim_wire *w, glim_request *out,
                              glim_error *e)
 {
     if (!v) return GLIM_OK;
@@ -262,7 +260,8 @@ static glim_err note_effectless(glim_arena *a, const ollama_wire *x, glim_reques
                                 glim_error *e)
 {
     glim_err rc = GLIM_OK;
-    if (x->keep != KEEP_UNSAID) rc = glim_wire_note(a, out, "keep_alive", e); /* the model stays */
+    if (x->keep != GLIM_KEEP_UNSAID)
+        rc = glim_wire_note(a, out, "keep_alive", e); /* the model stays */
     if (!rc && x->w.top_logprobs > 0 && !x->w.logprobs)
         rc = glim_wire_note(a, out, "top_logprobs", e);
     if (!rc && x->raw && x->think != GLIM_UNSET) rc = glim_wire_note(a, out, "think", e);
@@ -273,8 +272,10 @@ static glim_err read_shared(glim_arena *a, const glim_json *root, const glim_fie
                             size_t n_field, ollama_wire *x, glim_request *out, glim_error *e)
 {
     memset(out, 0, sizeof *out);
-    *x = (ollama_wire){
-        .prompt = GLIM_STR(""), .system = GLIM_STR(""), .think = GLIM_UNSET, .keep = KEEP_UNSAID};
+    *x = (ollama_wire){.prompt = GLIM_STR(""),
+                       .system = GLIM_STR(""),
+                       .think = GLIM_UNSET,
+                       .keep = GLIM_KEEP_UNSAID};
     glim_wire_init(&x->w);
     x->w.stream = true;
     if (root->type != GLIM_JSON_OBJECT)
@@ -283,7 +284,7 @@ static glim_err read_shared(glim_arena *a, const glim_json *root, const glim_fie
     if (!rc && !x->has_model)
         rc = glim_api_fail(GLIM_API_KEY(NULL, "model"), GLIM_E_INPUT, root, e,
                            "missing; name a model, or send \"\" for the one that is loaded");
-    if (!rc) rc = read_options(a, x->options, &x->w, out, e);
+    if (!rc) rc = glim_ollama_options(a, x->options, &x->w, out, e);
     if (!rc) rc = glim_wire_fill(a, &x->w, out, e);
     if (!rc) rc = note_effectless(a, x, out, e);
     if (rc) return rc;
@@ -299,7 +300,7 @@ static void set_instead(const ollama_wire *x, glim_request *out)
 {
     static const glim_ollama_own load = {.unload = false}, unload = {.unload = true};
     out->instead = true;
-    out->unload = x->keep == KEEP_ZERO;
+    out->unload = x->keep == GLIM_KEEP_ZERO;
     out->own = out->unload ? &unload : &load;
 }
 

@@ -189,12 +189,84 @@ void glim_jw_f64(glim_jw *w, double v)
     glim_buf_adds(w->b, text);
 }
 
+/* The digits of m, at most 9, as a fixed-point number with n_after of them behind the point; zeros at
+ * the end are left out. Returns the length. */
+static size_t put_fixed(char *out, uint32_t m, int n_after)
+{
+    char digit[16];
+    size_t n = 0;
+    int n_digit = 0;
+    for (; n_after > 0 && m % 10 == 0; n_after--)
+        m /= 10;
+    do
+        digit[n_digit++] = (char)('0' + m % 10);
+    while ((m /= 10) != 0);
+    while (n_digit <= n_after) /* a digit before the point, and zeros behind it */
+        digit[n_digit++] = '0';
+    while (n_digit-- > 0) {
+        out[n++] = digit[n_digit];
+        if (n_digit == n_after && n_after > 0) out[n++] = '.';
+    }
+    return n;
+}
+
+static const double ten[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
+
+/* x times ten to the power k, rounded as printf does it; does it read back as x? x is a float's. */
+static bool round_at(double x, int k, uint32_t *m)
+{
+    double scaled = x * ten[k], whole;
+    *m = (uint32_t)scaled;
+    whole = (double)*m;
+    if (scaled - whole > 0.5 || (scaled - whole == 0.5 && (*m & 1))) *m += 1;
+    return (float)((double)*m / ten[k]) == (float)x;
+}
+
+/* The shortest form of most floats, without printf: 0, and 0.0001 to below 1000000. Vectors are
+ * millions of numbers. What it finds is what the search by printf and strtod finds: a float has 24
+ * bits and ten to the power 12 has 28, so their product is exact and so is its rounding; digits and
+ * power are exact too, so that their quotient is what a reader makes of the text.
+ * Returns the length, 0: not one of these. */
+static size_t fast_f32(float v, char *out)
+{
+    enum { FEW = 8 }; /* digits that nearly half of all floats need; most others need one more */
+    const double x = fabs((double)v);
+    uint32_t m, fewer;
+    size_t n = signbit(v) ? 1 : 0;
+    int lead = 5; /* the first digit stands for ten to this power */
+    out[0] = '-';
+    if (x == 0) {
+        out[n++] = '0';
+        return n;
+    }
+    if (!(x >= 1e-4 && x < 1e6)) return 0;
+    while (lead >= 0 ? x < ten[lead] : x * ten[-lead] < 1)
+        lead--;
+    int k = FEW - 1 - lead;
+    if (!round_at(x, k, &m)) {
+        k++;
+        if (!round_at(x, k, &m)) return 0;
+    } else {
+        while (k > FLT_DIG - 1 - lead && round_at(x, k - 1, &fewer)) {
+            m = fewer;
+            k--;
+        }
+    }
+    return n + put_fixed(out + n, m, k);
+}
+
 void glim_jw_f32(glim_jw *w, float v)
 {
     char text[40];
     double back;
     if (!isfinite(v)) {
         glim_jw_null(w);
+        return;
+    }
+    size_t n = fast_f32(v, text);
+    if (n) {
+        begin(w);
+        glim_buf_add(w->b, text, n);
         return;
     }
     int digits = fabsf(v) < FLT_MIN ? 1 : FLT_DIG;

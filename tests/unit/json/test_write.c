@@ -6,6 +6,8 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -161,13 +163,60 @@ static void floats(void **state)
     glim_buf_deinit(&b);
 }
 
+/* Floats of everyday size have a way of their own, which must find what the search finds. */
+static void everyday_floats(void **state)
+{
+    (void)state;
+    static const float edges[] = {1e-4f,       1.0001e-4f,  9.9999997e-5f, 0.001f,    0.09999999f,
+                                  0.99999994f, 1,           1.0000001f,    9.999999f, 10,
+                                  0.5f,        0.03125f,    1048575.9f,    999999,    999999.9f,
+                                  1e6f,        16777215,    0.0123f,       100.25f,   123456.7f,
+                                  0.00012345f, 0.12345679f, 8388607.5f,    1e5f,      99999.99f};
+    glim_buf b;
+    glim_rng rng;
+    glim_buf_init(&b, 256);
+    glim_rng_seed(&rng, 2);
+    for (int i = 0; i < 50000; i++) {
+        float v = edges[i % (int)GLIM_COUNT(edges)];
+        if (i >= 2 * (int)GLIM_COUNT(edges)) {
+            /* exponents from 2 to the -15 to 2 to the 21: the way's ends and a bit beyond */
+            uint64_t r = glim_rng_u64(&rng);
+            uint32_t bits = (uint32_t)(r & 0x7fffff) | (uint32_t)(112 + (r >> 32) % 37) << 23;
+            memcpy(&v, &bits, sizeof v);
+        }
+        if (i % 2) v = -v;
+        char want[40];
+        int digits = 6;
+        do
+            snprintf(want, sizeof want, "%.*g", digits, (double)v);
+        while (digits++ < 9 && strtof(want, NULL) != v);
+        assert_string_equal(f32_text(&b, v), want);
+    }
+    assert_string_equal(f32_text(&b, 0.0f), "0");
+    assert_string_equal(f32_text(&b, -0.0f), "-0");
+    assert_string_equal(f32_text(&b, -0.25f), "-0.25");
+    /* in a list, and where there is no room */
+    glim_jw w;
+    glim_buf_clear(&b);
+    glim_jw_init(&w, &b);
+    glim_jw_array(&w);
+    glim_jw_f32(&w, 0.5f);
+    glim_jw_f32(&w, -20);
+    glim_jw_array_end(&w);
+    assert_string_equal(b.p, "[0.5,-20]");
+    glim_buf_deinit(&b);
+    glim_buf_init(&b, 3);
+    glim_jw_init(&w, &b);
+    glim_jw_f32(&w, 0.25f);
+    assert_int_equal(b.err, GLIM_E_LIMIT);
+    glim_buf_deinit(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nesting),
-        cmocka_unit_test(misuse),
-        cmocka_unit_test(escapes),
-        cmocka_unit_test(floats),
+        cmocka_unit_test(nesting), cmocka_unit_test(misuse),          cmocka_unit_test(escapes),
+        cmocka_unit_test(floats),  cmocka_unit_test(everyday_floats),
     };
     return cmocka_run_group_tests_name("json/write", tests, NULL, NULL);
 }
