@@ -28,6 +28,8 @@ struct glim_cli {
     bool help;         /* --help stood on the line */
     int n_arg;
     const char *arg[2]; /* what stood without a dash; borrowed from argv */
+    struct glim_found *found; /* found.c: what the models folders hold, once it was looked for */
+    size_t n_found;
 };
 
 #define GLIM_CLI_INPUT_MAX ((size_t)64 << 20) /* bytes of a prompt, a request, a list of ids */
@@ -122,6 +124,9 @@ const char *glim_cli_beside_program(glim_arena *a, size_t i, const char *name);
 /* Path of the model that the settings name, or of the bundled one. Errors: NOTFOUND with the cure,
  * INPUT (a name that several models have: which). */
 GLIM_MUST_USE glim_err glim_cli_model_path(glim_cli *c, const char **path, glim_error *e);
+/* The same for one given text; place begins messages. Errors: as above. */
+GLIM_MUST_USE glim_err glim_cli_resolve_model(glim_cli *c, const char *place, const char *text,
+                                              const char **path, glim_error *e);
 void glim_cli_model_opts(const glim_cli *c, glim_kv_type kv, glim_model_opts *o);
 GLIM_MUST_USE glim_err glim_cli_open_model(glim_cli *c, glim_kv_type kv, glim_model **m,
                                            glim_error *e);

@@ -75,8 +75,16 @@ static glim_err bad_code(const glim_opt_value *v)
     return v->origin == GLIM_FROM_FLAG ? GLIM_E_USAGE : GLIM_E_INPUT;
 }
 
-/* The first name is the main one, further ones are aliases. */
-static glim_err names(glim_cli *c, glim_server_opts *o, glim_error *e)
+static const char *join3(glim_cli *c, const char *a, const char *b, const char *d)
+{
+    size_t n = strlen(a) + strlen(b) + strlen(d) + 1;
+    char *p = glim_arena_alloc(c->arena, n);
+    if (p) snprintf(p, n, "%s%s%s", a, b, d);
+    return p;
+}
+
+/* The first served name is the first model's, further ones are its aliases. */
+static glim_err names(glim_cli *c, glim_server_opts *o, glim_served_model *first, glim_error *e)
 {
     const char *const *served, *const *aliases;
     size_t n_served, n_alias;
@@ -89,14 +97,57 @@ static glim_err names(glim_cli *c, glim_server_opts *o, glim_error *e)
         const glim_opt_value *v = glim_cli_opt(c, GLIM_O_SERVED_MODEL_NAME);
         if (!served[i][0]) return glim_fail(e, bad_code(v), "%s: a name is empty", v->place);
         if (i == 0)
-            o->served_name = served[0];
-        else
-            all[o->n_alias++] = served[i];
+            first->name = served[0];
+        else if (!(all[o->n_alias++] = join3(c, served[i], "=", served[0])))
+            return glim_fail(e, GLIM_E_NOMEM, "options");
     }
-    for (size_t i = 0; i < n_alias; i++)
+    for (size_t i = 0; i < n_alias; i++) {
+        const glim_opt_value *v = glim_cli_opt(c, GLIM_O_ALIAS);
+        if (!aliases[i][0] || aliases[i][0] == '=')
+            return glim_fail(e, bad_code(v), "%s: a name is empty", v->place);
         all[o->n_alias++] = aliases[i];
+    }
     o->aliases = all;
     return GLIM_OK;
+}
+
+/* A model that was asked for by a name from glim list keeps that name. */
+static const char *name_in_list(const glim_cli *c, const char *path)
+{
+    for (size_t i = 0; i < c->n_found; i++)
+        if (c->found[i].path == path) return c->found[i].name;
+    return NULL;
+}
+
+/* Those of -m, the bundled one without any, then what the models folders hold. */
+static glim_err models(glim_cli *c, glim_server_opts *o, glim_error *e)
+{
+    const glim_opt_value *v = glim_cli_opt(c, GLIM_O_MODEL);
+    const char *const *given;
+    glim_found *found = NULL;
+    size_t n_given, n_found = 0;
+    glim_err rc = list(c, GLIM_O_MODEL, &given, &n_given, e);
+    if (!rc && glim_cli_opt(c, GLIM_O_ON_DEMAND)->on)
+        rc = glim_cli_find_models(c, &found, &n_found, e);
+    if (rc) return rc;
+    glim_served_model *all = GLIM_ARENA_ARRAY(c->arena, glim_served_model, n_given + n_found + 1);
+    if (!all) return glim_fail(e, GLIM_E_NOMEM, "options");
+    for (size_t i = 0; !rc && i < n_given; i++) {
+        glim_served_model *m = &all[o->n_model++];
+        *m = (glim_served_model){0};
+        rc = glim_cli_resolve_model(c, v->place, given[i], &m->path, e);
+        if (!rc && m->path != given[i]) m->name = name_in_list(c, m->path);
+    }
+    if (n_given == 0) {
+        all[0] = (glim_served_model){0};
+        o->n_model = 1;
+        rc = glim_cli_model_path(c, &all[0].path, e);
+    }
+    for (size_t i = 0; i < n_found; i++)
+        all[o->n_model++] =
+            (glim_served_model){.path = found[i].path, .name = found[i].name, .found = true};
+    o->models = all;
+    return rc ? rc : names(c, o, &all[0], e);
 }
 
 static glim_err certificate(glim_cli *c, glim_server_opts *o, glim_error *e)
@@ -218,13 +269,14 @@ static glim_err read_options(glim_cli *c, glim_server_opts *o, glim_error *e)
     o->n_slot = (int)glim_cli_opt(c, GLIM_O_PARALLEL)->i64;
     o->n_queue = glim_cli_opt(c, GLIM_O_QUEUE)->i64;
     o->drain_s = glim_cli_opt(c, GLIM_O_DRAIN)->i64;
+    o->model_memory = (uint64_t)glim_cli_opt(c, GLIM_O_MODEL_MEMORY)->i64 << 20;
+    o->n_loaded_max = glim_cli_opt(c, GLIM_O_MODELS_MAX)->i64;
     o->body_max = (size_t)glim_cli_opt(c, GLIM_O_MAX_BODY)->i64;
     glim_err rc = addresses(c, o, e);
-    if (!rc) rc = names(c, o, e);
     if (!rc) rc = certificate(c, o, e);
     if (!rc) rc = origins(c, o, e);
     if (!rc) rc = list(c, GLIM_O_API_KEY, &o->keys, &o->n_key, e);
-    return rc ? rc : glim_cli_model_path(c, &o->model_path, e);
+    return rc ? rc : models(c, o, e);
 }
 
 int glim_cmd_serve(glim_cli *c)

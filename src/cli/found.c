@@ -238,6 +238,9 @@ glim_err glim_cli_find_models(glim_cli *c, glim_found **out, size_t *n, glim_err
 {
     search s = {.c = c};
     s.last = &s.first;
+    *out = c->found;
+    *n = c->n_found;
+    if (c->found) return GLIM_OK;
     const char *listed = getenv("GLIM_MODELS");
     for (size_t i = 0;; i++) {
         const char *dir = glim_cli_beside_program(c->arena, i, "models");
@@ -252,6 +255,8 @@ glim_err glim_cli_find_models(glim_cli *c, glim_found **out, size_t *n, glim_err
     *n = 0;
     for (const entry *k = s.first; k; k = k->next)
         (*out)[(*n)++] = k->f;
+    c->found = *out;
+    c->n_found = *n;
     return GLIM_OK;
 }
 

@@ -49,12 +49,18 @@ glim_err glim_cli_model_path(glim_cli *c, const char **path, glim_error *e)
             e, GLIM_E_NOTFOUND,
             "the bundled model %s is not beside the program; name a model with -m FILE", BUNDLED);
     }
-    *path = v->text;
-    if (is_model(v->text)) return GLIM_OK;
-    if (v->text[0] == 0)
+    return glim_cli_resolve_model(c, v->place, v->text, path, e);
+}
+
+glim_err glim_cli_resolve_model(glim_cli *c, const char *place, const char *text, const char **path,
+                                glim_error *e)
+{
+    *path = text;
+    if (is_model(text)) return GLIM_OK;
+    if (text[0] == 0)
         return glim_fail(e, GLIM_E_NOTFOUND, "%s: no model is named; give a GGUF file or a folder",
-                         v->place);
-    return glim_cli_model_by_name(c, v->place, v->text, path, e);
+                         place);
+    return glim_cli_model_by_name(c, place, text, path, e);
 }
 
 void glim_cli_model_opts(const glim_cli *c, glim_kv_type kv, glim_model_opts *o)

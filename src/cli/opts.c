@@ -68,10 +68,10 @@ static glim_err one_option(glim_cli *c, glim_opt o, const char *shown, glim_str 
     if (r->flags & GLIM_OPT_RUN_LATER && c->cmd->where & GLIM_IN_RUN)
         return glim_fail(e, GLIM_E_UNSUPPORTED, "--%s is known but not supported yet", r->name);
     if (!(r->where & c->cmd->where)) return misplaced(c, r, e);
-    if (o == GLIM_O_MODEL && c->cmd->where & GLIM_IN_SERVE &&
+    if (o == GLIM_O_MODEL && !(c->cmd->where & GLIM_IN_SERVE) &&
         glim_cli_opt(c, o)->origin == GLIM_FROM_FLAG)
-        return glim_fail(e, GLIM_E_UNSUPPORTED,
-                         "%s: several models in one server are not supported yet", shown);
+        return glim_fail(e, GLIM_E_USAGE,
+                         "%s is given twice; only glim serve takes several models", shown);
     if (!value.p) {
         if (r->type == GLIM_OPT_FLAG) {
             value = GLIM_STR("on");

@@ -46,7 +46,7 @@ struct glim_host {
 
 typedef struct alias {
     glim_str name;
-    glim_host *host; /* NULL: the first chat model */
+    glim_host *host; /* NULL: see aliased() */
 } alias;
 
 struct glim_hub {
@@ -118,6 +118,14 @@ static glim_host *called(const glim_hub *h, glim_str name, bool found)
     return NULL;
 }
 
+/* An alias that names no model is the first chat model's, or that of whatever is first where nothing chats. */
+static glim_host *aliased(const glim_hub *h, size_t i)
+{
+    glim_host *m = h->aliases[i].host;
+    if (!m) m = first_of(h, GLIM_KIND_CHAT);
+    return m ? m : &h->hosts[0];
+}
+
 /* What the operator named goes before the names that everybody knows, those before what was found. */
 static glim_host *find(const glim_hub *h, glim_str name, glim_model_kind kind)
 {
@@ -129,7 +137,7 @@ static glim_host *find(const glim_hub *h, glim_str name, glim_model_kind kind)
     glim_host *m = called(h, bare, false);
     for (size_t i = 0; !m && i < h->o.n_alias; i++)
         if (glim_str_ieq(bare, h->aliases[i].name) || glim_str_ieq(name, h->aliases[i].name))
-            m = h->aliases[i].host ? h->aliases[i].host : first_of(h, GLIM_KIND_CHAT);
+            m = aliased(h, i);
     if (!m && glim_str_ieq(name, GLIM_STR("default"))) m = first_of(h, kind);
     if (!m && is_common(name)) m = first_of(h, GLIM_KIND_CHAT);
     return m ? m : called(h, bare, true);
@@ -654,7 +662,7 @@ static glim_err find_of_kind(const glim_hub *h, glim_str name, glim_model_kind k
 glim_err glim_hub_take(glim_hub *h, glim_str name, glim_model_kind kind, glim_hub_wait *w,
                        glim_host **out, glim_error *e)
 {
-    glim_host *m;
+    glim_host *m = NULL;
     *out = NULL;
     pthread_mutex_lock(&h->lock);
     glim_err rc = h->end ? glim_fail(e, GLIM_E_STATE, "the server is going down; try again later")
@@ -752,9 +760,7 @@ glim_err glim_hub_list(glim_hub *h, glim_arena *a, glim_api_model **out, size_t 
         const glim_host *m = &h->hosts[i];
         if (!m->hidden) room = put_entry(m, m->name, a, &v[(*n)++]);
         for (size_t k = 0; room && k < h->o.n_alias; k++) {
-            const glim_host *of = h->aliases[k].host;
-            if ((of ? of : first_of(h, GLIM_KIND_CHAT)) == m)
-                room = put_entry(m, h->aliases[k].name, a, &v[(*n)++]);
+            if (aliased(h, k) == m) room = put_entry(m, h->aliases[k].name, a, &v[(*n)++]);
         }
     }
     pthread_mutex_unlock(&h->lock);
