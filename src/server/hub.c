@@ -12,6 +12,7 @@
 
 #include "server/facts.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -331,9 +332,8 @@ static glim_err look_at(glim_hub *h, glim_host *m, glim_error *e)
                                           [GLIM_KIND_RERANK] = GLIM_API_RERANK};
     glim_model_look look;
     glim_error why = {0};
-    char *real = realpath(m->path, NULL);
-    if (real) m->real = keep(h, glim_str_of(real)).p;
-    free(real); /* the C library's own memory */
+    char real[PATH_MAX];
+    if (realpath(m->path, real)) m->real = keep(h, glim_str_of(real)).p;
     if (m->found && is_double(h, m)) {
         hide(m, "served already");
         return GLIM_OK;
