@@ -597,13 +597,13 @@ static bool step(glim_hub *h)
     }
     glim_host *m = wanted(h);
     if (!m) return false;
-    glim_host *old = oldest(h);
-    if (has_room(h, m) || (!old && !h->o.memory_max)) {
-        fetch(h, m);
+    if (h->o.memory_max && m->bytes > h->o.memory_max) {
+        refuse(h, m, true); /* nobody has to go for that */
         return true;
     }
-    if (!old) {
-        refuse(h, m, true);
+    glim_host *old = oldest(h);
+    if (has_room(h, m) || !old) {
+        fetch(h, m);
         return true;
     }
     if (old->n_user == 0) {
