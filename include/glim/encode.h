@@ -36,6 +36,7 @@ typedef struct glim_model_look {
     glim_model_kind kind;
     char arch[64];  /* as the file names it, cut to fit; "" where it names none */
     uint64_t bytes; /* of all tensors */
+    uint64_t file_bytes; /* of the files that hold them */
 } glim_model_look;
 /* Errors: as glim_model_open(). Thread: any. */
 GLIM_API GLIM_MUST_USE glim_err glim_model_look_at(const char *path, glim_model_look *out,
@@ -90,6 +91,9 @@ typedef struct glim_encoder_info {
 GLIM_API GLIM_MUST_USE glim_err glim_encoder_open(const char *path, const glim_encoder_opts *opts,
                                                   glim_encoder **out, glim_error *e);
 GLIM_API void glim_encoder_close(glim_encoder *m); /* NULL is fine */
+/* The same figures without opening the weights for use; name and license stay "". Errors: as glim_encoder_open(). */
+GLIM_API GLIM_MUST_USE glim_err glim_encoder_plan(const char *path, const glim_encoder_opts *opts,
+                                                  glim_encoder_info *out, glim_error *e);
 /* Borrows until glim_encoder_close(). */
 GLIM_API const glim_encoder_info *glim_encoder_get_info(const glim_encoder *m);
 
