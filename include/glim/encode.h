@@ -58,6 +58,7 @@ typedef struct glim_encoder_opts {
     size_t size;     /* sizeof(glim_encoder_opts), set by init */
     int n_thread;    /* 0: one a core */
     const char *cpu; /* kernel level by name; NULL: the best this machine runs */
+    int64_t n_max;   /* becomes the n_max of the model's information; 0: its own library's */
     /* Called while loading with done of total bytes looked at; may be NULL. False cancels. */
     bool (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
@@ -87,7 +88,7 @@ typedef struct glim_encoder_info {
 
 /* Opens a GGUF file or a folder with safetensors. opts NULL: defaults. Errors: NOTFOUND, IO, FORMAT (damaged or
  * contradictory: file, field or tensor, cure), UNSUPPORTED (no encoder, or something in it by name), INPUT (an option
- * out of range), NOMEM, CANCELLED. Thread: any. */
+ * out of range), CONTEXT (opts->n_max beyond the model's positions), NOMEM, CANCELLED. Thread: any. */
 GLIM_API GLIM_MUST_USE glim_err glim_encoder_open(const char *path, const glim_encoder_opts *opts,
                                                   glim_encoder **out, glim_error *e);
 GLIM_API void glim_encoder_close(glim_encoder *m); /* NULL is fine */

@@ -26,6 +26,9 @@ static glim_err check_opts(const glim_encoder_opts *given, glim_encoder_opts *o,
      */
     if (given) memcpy(o, given, GLIM_MIN(given->size, sizeof *o));
     o->size = sizeof *o;
+    if (o->n_max < 0)
+        return glim_fail(e, GLIM_E_INPUT, "a context of %lld tokens makes no sense",
+                         (long long)o->n_max);
     return glim_open_machine(&o->n_thread, o->cpu, level, e);
 }
 
@@ -118,15 +121,23 @@ static void fill_info(const glim_modelfile *f, const glim_enc_core *c,
 }
 
 /* The parts that a plan has too. */
-static glim_err open_core(const char *path, bool plan_only, glim_modelfile **f, glim_enc_core **c,
-                          glim_pooling_rule *rule, glim_error *e)
+static glim_err open_core(const char *path, const glim_encoder_opts *o, bool plan_only,
+                          glim_modelfile **f, glim_enc_core **c, glim_pooling_rule *rule,
+                          glim_error *e)
 {
     const glim_load_opts lo = {.plan_only = plan_only};
     glim_err rc = glim_modelfile_open(path, 0, f, e);
     if (!rc) rc = refuse_chat(*f, e);
     if (!rc) rc = glim_enc_load(*f, &lo, c, e);
     if (!rc) rc = glim_pooling_read(*f, (*c)->n_ctx, rule, e);
-    return rc;
+    if (rc || o->n_max == 0) return rc;
+    if (o->n_max > (*c)->n_ctx)
+        return glim_fail(e, GLIM_E_CONTEXT,
+                         "%s: a context of %lld tokens is beyond the %lld that the model was made "
+                         "for; use --ctx %lld",
+                         path, (long long)o->n_max, (long long)(*c)->n_ctx, (long long)(*c)->n_ctx);
+    rule->max_tokens = o->n_max;
+    return GLIM_OK;
 }
 
 glim_err glim_encoder_plan(const char *path, const glim_encoder_opts *opts, glim_encoder_info *out,
@@ -138,7 +149,7 @@ glim_err glim_encoder_plan(const char *path, const glim_encoder_opts *opts, glim
     glim_enc_core *c = NULL;
     glim_pooling_rule rule;
     glim_err rc = check_opts(opts, &o, &level, e);
-    if (!rc) rc = open_core(path, true, &f, &c, &rule, e);
+    if (!rc) rc = open_core(path, &o, true, &f, &c, &rule, e);
     if (!rc) fill_info(f, c, &rule, level, o.n_thread, out);
     const glim_err lost = f ? glim_modelfile_check_all(f, e) : GLIM_OK;
     glim_enc_free(c);
@@ -151,7 +162,7 @@ static glim_err open_parts(glim_encoder *m, const char *path, const glim_encoder
 {
     const glim_open_progress progress = {o->progress, o->progress_user};
     glim_pooling_rule rule;
-    glim_err rc = open_core(path, false, &m->file, &m->core, &rule, e);
+    glim_err rc = open_core(path, o, false, &m->file, &m->core, &rule, e);
     if (!rc) rc = glim_enctok_from_file(m->file, &m->tok, e);
     if (!rc) rc = check_vocab(m, path, e);
     if (rc) return rc;
