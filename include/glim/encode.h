@@ -36,6 +36,7 @@ typedef struct glim_model_look {
     glim_model_kind kind;
     char arch[64];  /* as the file names it, cut to fit; "" where it names none */
     uint64_t bytes; /* of all tensors */
+    uint64_t file_bytes; /* of the files that hold them */
 } glim_model_look;
 /* Errors: as glim_model_open(). Thread: any. */
 GLIM_API GLIM_MUST_USE glim_err glim_model_look_at(const char *path, glim_model_look *out,
@@ -57,6 +58,7 @@ typedef struct glim_encoder_opts {
     size_t size;     /* sizeof(glim_encoder_opts), set by init */
     int n_thread;    /* 0: one a core */
     const char *cpu; /* kernel level by name; NULL: the best this machine runs */
+    int64_t n_max;   /* becomes the n_max of the model's information; 0: its own library's */
     /* Called while loading with done of total bytes looked at; may be NULL. False cancels. */
     bool (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
@@ -86,10 +88,13 @@ typedef struct glim_encoder_info {
 
 /* Opens a GGUF file or a folder with safetensors. opts NULL: defaults. Errors: NOTFOUND, IO, FORMAT (damaged or
  * contradictory: file, field or tensor, cure), UNSUPPORTED (no encoder, or something in it by name), INPUT (an option
- * out of range), NOMEM, CANCELLED. Thread: any. */
+ * out of range), CONTEXT (opts->n_max beyond the model's positions), NOMEM, CANCELLED. Thread: any. */
 GLIM_API GLIM_MUST_USE glim_err glim_encoder_open(const char *path, const glim_encoder_opts *opts,
                                                   glim_encoder **out, glim_error *e);
 GLIM_API void glim_encoder_close(glim_encoder *m); /* NULL is fine */
+/* The same figures without opening the weights for use; name and license stay "". Errors: as glim_encoder_open(). */
+GLIM_API GLIM_MUST_USE glim_err glim_encoder_plan(const char *path, const glim_encoder_opts *opts,
+                                                  glim_encoder_info *out, glim_error *e);
 /* Borrows until glim_encoder_close(). */
 GLIM_API const glim_encoder_info *glim_encoder_get_info(const glim_encoder *m);
 

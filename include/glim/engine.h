@@ -29,6 +29,9 @@ typedef struct glim_vocab glim_vocab;
 GLIM_API GLIM_MUST_USE glim_err glim_vocab_open(const char *path, glim_vocab **out, glim_error *e);
 GLIM_API void glim_vocab_close(glim_vocab *v);
 GLIM_API size_t glim_vocab_size(const glim_vocab *v);
+/* True for the vocabulary of an embedding model. Its tokens are those of a text without the model's own first and last
+ * ones (glim_encode() adds them); a token's text is as the file spells it, case and blanks of the text are not in it. */
+GLIM_API bool glim_vocab_of_encoder(const glim_vocab *v);
 
 /* A list of token ids; the caller owns it and ends it with glim_tokens_free(). */
 typedef struct glim_tokens {

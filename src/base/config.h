@@ -28,7 +28,10 @@ enum {
     GLIM_IN_BENCH = 1 << 16,
     GLIM_IN_PERPLEXITY = 1 << 17,
     GLIM_IN_SERVE = 1 << 18,
-    GLIM_IN_ALL = (1 << 19) - 1
+    GLIM_IN_EMBED = 1 << 19,
+    GLIM_IN_KEYWORD = 1 << 20,
+    GLIM_IN_RERANK = 1 << 21,
+    GLIM_IN_ALL = (1 << 22) - 1
 };
 
 enum {

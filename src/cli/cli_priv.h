@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/config.h"
+#include "glim/encode.h"
 #include "glim/engine.h"
 #include "json/json.h"
 
@@ -146,6 +147,21 @@ GLIM_MUST_USE glim_err glim_cli_gen_opts(glim_cli *c, glim_gen_opts *g, glim_err
 glim_tristate glim_cli_think(const glim_cli *c);
 /* Valid UTF-8 or INPUT: "--prompt: not valid UTF-8 at byte 3". */
 GLIM_MUST_USE glim_err glim_cli_check_text(const char *name, glim_str s, glim_error *e);
+
+/* ---- encoder.c: what embed, keyword and rerank have in common --------------------------------- */
+
+/* The encoder that -m names; --ctx is its n_max. Errors: USAGE (no -m), those of glim_encoder_open(). */
+GLIM_MUST_USE glim_err glim_cli_open_encoder(glim_cli *c, glim_encoder **m, glim_error *e);
+/* The figures without its weights; the options are the same. */
+GLIM_MUST_USE glim_err glim_cli_plan_encoder(glim_cli *c, const char *path, glim_encoder_info *out,
+                                             glim_error *e);
+/* Standard input as a JSON array; what: its elements, for messages. In the arena. Errors: INPUT (where). */
+GLIM_MUST_USE glim_err glim_cli_array(glim_cli *c, const char *what, const glim_json **out,
+                                      glim_error *e);
+/* CONTEXT where input i has more ids than n_max and nothing was cut. */
+GLIM_MUST_USE glim_err glim_cli_check_length(size_t i, const glim_encoded *t, size_t n_max,
+                                             glim_error *e);
+bool glim_cli_cancelled(void *unused); /* as glim_cli_interrupted(), for options */
 
 /* ---- found.c --------------------------------------------------------------------------------- */
 

@@ -150,6 +150,28 @@ static void print_plan(const glim_memory_plan *p, const char *kv)
     printf("  %-42s %" PRId64 "\n", "tokens the model was made for", p->n_ctx_model);
 }
 
+static const char *const poolings[] = {[GLIM_POOLING_UNSET] = "none",
+                                       [GLIM_POOLING_MEAN] = "mean",
+                                       [GLIM_POOLING_CLS] = "cls",
+                                       [GLIM_POOLING_LAST] = "last"};
+
+static void print_encoder(const glim_encoder_info *i)
+{
+    char b[32];
+    printf("\nEncoder\n");
+    printf("  %-42s %s\n", "kind", glim_model_kind_name(i->kind));
+    printf("  %-42s %" PRId64 "\n", "elements of a vector", i->n_embd);
+    printf("  %-42s %s%s\n", "a text's vector", poolings[i->pooling],
+           i->normalize ? ", scaled to length 1" : "");
+    if (i->n_label) printf("  %-42s %" PRId64 "\n", "logits of its head", i->n_label);
+    printf("  %-42s %" PRId64 "\n", "tokens of a text, by its own library", i->n_max);
+    printf("  %-42s %" PRId64 "\n", "tokens the model was made for", i->n_ctx);
+    printf("\nMemory\n");
+    printf("  %-42s %s\n", "weights, mapped from the file", glim_cli_bytes(i->weights, b));
+    printf("  %-42s %s\n", "weights in another layout", glim_cli_bytes(i->derived, b));
+    printf("  %-42s %s\n", "working memory, at most", glim_cli_bytes(i->scratch, b));
+}
+
 /* ---- as JSON --------------------------------------------------------------------------------- */
 
 static void write_array(glim_jw *w, const glim_meta *m)
@@ -256,8 +278,39 @@ static void write_plan(glim_jw *w, const glim_memory_plan *p, const char *kv)
     glim_jw_object_end(w);
 }
 
-static glim_err print_json(const glim_modelfile *f, const glim_memory_plan *plan, const char *kv,
-                           glim_error *e)
+static void write_encoder(glim_jw *w, const glim_encoder_info *i)
+{
+    const struct {
+        const char *key;
+        uint64_t value;
+    } rows[] = {
+        {"weights_bytes", i->weights},       {"derived_bytes", i->derived},
+        {"scratch_bytes", i->scratch},       {"n_ctx", (uint64_t)i->n_max},
+        {"n_ctx_model", (uint64_t)i->n_ctx}, {"n_embd", (uint64_t)i->n_embd},
+        {"n_label", (uint64_t)i->n_label},
+    };
+    glim_jw_object(w);
+    glim_jw_key(w, "kind");
+    glim_jw_str(w, glim_str_of(glim_model_kind_name(i->kind)));
+    for (size_t k = 0; k < GLIM_COUNT(rows); k++) {
+        glim_jw_key(w, rows[k].key);
+        glim_jw_u64(w, rows[k].value);
+    }
+    glim_jw_key(w, "pooling");
+    glim_jw_str(w, glim_str_of(poolings[i->pooling]));
+    glim_jw_key(w, "normalize");
+    glim_jw_bool(w, i->normalize);
+    glim_jw_object_end(w);
+}
+
+/* What running a file takes; neither: it cannot be run. */
+typedef struct outlook {
+    const glim_memory_plan *plan;
+    const char *kv;
+    const glim_encoder_info *encoder;
+} outlook;
+
+static glim_err print_json(const glim_modelfile *f, const outlook *o, glim_error *e)
 {
     glim_buf b;
     glim_jw w;
@@ -289,8 +342,10 @@ static glim_err print_json(const glim_modelfile *f, const glim_memory_plan *plan
         write_tensor(&w, glim_modelfile_tensor(f, i));
     glim_jw_array_end(&w);
     glim_jw_key(&w, "plan");
-    if (plan)
-        write_plan(&w, plan, kv);
+    if (o->plan)
+        write_plan(&w, o->plan, o->kv);
+    else if (o->encoder)
+        write_encoder(&w, o->encoder);
     else
         glim_jw_null(&w);
     glim_jw_object_end(&w);
@@ -300,14 +355,34 @@ static glim_err print_json(const glim_modelfile *f, const glim_memory_plan *plan
 
 /* ---- command --------------------------------------------------------------------------------- */
 
-int glim_cmd_inspect(glim_cli *c)
+/* The plan of either kind; one of the two is filled in. */
+static glim_err look_ahead(glim_cli *c, const char *path, glim_memory_plan *plan,
+                           glim_encoder_info *encoder, outlook *o, glim_error *e)
 {
     static const char *const kv_names[] = {
         [GLIM_KV_F16] = "f16", [GLIM_KV_BF16] = "bf16", [GLIM_KV_F32] = "f32"};
+    glim_model_look look;
+    glim_model_opts opts;
+    glim_err rc = glim_model_look_at(path, &look, e);
+    if (!rc && (look.kind == GLIM_KIND_EMBEDDING || look.kind == GLIM_KIND_RERANK)) {
+        rc = glim_cli_plan_encoder(c, path, encoder, e);
+        if (!rc) o->encoder = encoder;
+        return rc;
+    }
+    glim_cli_model_opts(c, GLIM_KV_F16, &opts);
+    o->kv = kv_names[opts.kv];
+    if (!rc) rc = glim_model_plan(path, &opts, plan, e);
+    if (!rc) o->plan = plan;
+    return rc;
+}
+
+int glim_cmd_inspect(glim_cli *c)
+{
     glim_error e = {0};
     glim_modelfile *f = NULL;
-    glim_model_opts o;
     glim_memory_plan plan;
+    glim_encoder_info encoder;
+    outlook o = {0};
     const char *path;
     glim_err rc = GLIM_OK;
     if (c->n_arg)
@@ -317,16 +392,15 @@ int glim_cmd_inspect(glim_cli *c)
     if (!rc) rc = glim_modelfile_open(path, 0, &f, &e);
     if (rc) return glim_cli_fail(c, &e);
 
-    glim_cli_model_opts(c, GLIM_KV_F16, &o);
-    const char *kv = kv_names[o.kv];
-    glim_err plan_rc = glim_model_plan(path, &o, &plan, &e);
+    glim_err plan_rc = look_ahead(c, path, &plan, &encoder, &o, &e);
     if (glim_cli_opt(c, GLIM_O_JSON)->on) {
         glim_error json_e = {0};
-        rc = print_json(f, plan_rc ? NULL : &plan, kv, &json_e);
+        rc = print_json(f, &o, &json_e);
         if (rc) e = json_e;
     } else {
         print_file(f);
-        if (!plan_rc) print_plan(&plan, kv);
+        if (o.plan) print_plan(o.plan, o.kv);
+        if (o.encoder) print_encoder(o.encoder);
     }
     const glim_err lost = glim_modelfile_check_all(f, &e); /* what was shown may be wrong */
     if (lost) rc = lost;

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include "cli/cli_priv.h"
-#include "formats/formats.h"
 
 typedef struct row {
     const char *name, *kind, *path;
@@ -15,38 +14,27 @@ typedef struct row {
     const char *error; /* of a damaged one */
 } row;
 
-static glim_str architecture(const glim_modelfile *f)
-{
-    glim_str s = {0};
-    const glim_json *type = glim_json_get(glim_modelfile_config(f), "model_type");
-    if (!glim_meta_str(glim_modelfile_meta(f, "general.architecture"), &s) &&
-        glim_json_is(type, GLIM_JSON_STRING))
-        s = type->text;
-    return s;
-}
-
 static glim_err look_into(glim_cli *c, const glim_found *found, row *r, glim_error *e)
 {
-    glim_modelfile *f;
+    glim_model_look look;
     glim_error why = {0};
     struct stat st;
     *r = (row){.name = found->name, .path = found->path};
-    glim_err rc = glim_modelfile_open(found->path, 0, &f, &why);
+    glim_err rc = glim_model_look_at(found->path, &look, &why);
     if (rc == GLIM_E_NOMEM) {
         *e = why;
         return rc;
     }
-    if (rc) {
-        r->kind = rc == GLIM_E_UNSUPPORTED ? "unknown" : "damaged";
-        r->error = glim_arena_str(c->arena, glim_str_of(why.msg)).p;
-        if (stat(found->path, &st) == 0 && S_ISREG(st.st_mode)) r->bytes = (uint64_t)st.st_size;
-        return r->error ? GLIM_OK : glim_fail(e, GLIM_E_NOMEM, "no memory for the list");
-    }
-    r->arch = glim_arena_str(c->arena, architecture(f));
-    r->bytes = glim_modelfile_bytes(f);
-    glim_modelfile_close(f);
-    if (!r->arch.p) return glim_fail(e, GLIM_E_NOMEM, "no memory for the list");
-    r->kind = glim_arch_known(r->arch.p) ? "chat" : "unknown";
+    r->bytes = look.file_bytes;
+    r->arch = glim_arena_str(c->arena, glim_str_of(look.arch));
+    r->error = rc ? glim_arena_str(c->arena, glim_str_of(why.msg)).p : NULL;
+    if (!r->arch.p || (rc && !r->error))
+        return glim_fail(e, GLIM_E_NOMEM, "no memory for the list");
+    r->kind = !rc                        ? glim_model_kind_name(look.kind)
+              : rc == GLIM_E_UNSUPPORTED ? "unknown"
+                                         : "damaged";
+    if (r->bytes == 0 && stat(found->path, &st) == 0 && S_ISREG(st.st_mode))
+        r->bytes = (uint64_t)st.st_size;
     return GLIM_OK;
 }
 
@@ -65,10 +53,10 @@ static void print_table(const row *rows, size_t n)
     int width = 4;
     for (size_t i = 0; i < n; i++)
         width = GLIM_MAX(width, (int)GLIM_MIN(strlen(rows[i].name), (size_t)64));
-    printf("%-*s  %-8s  %10s  %s\n", width, "name", "kind", "size", "path");
+    printf("%-*s  %-9s  %10s  %s\n", width, "name", "kind", "size", "path");
     for (size_t i = 0; i < n; i++) {
         print_cell(rows[i].name, width);
-        printf("  %-8s  %10s  ", rows[i].kind, glim_cli_bytes(rows[i].bytes, bytes));
+        printf("  %-9s  %10s  ", rows[i].kind, glim_cli_bytes(rows[i].bytes, bytes));
         print_cell(rows[i].path, 0);
         putchar('\n');
     }

@@ -92,6 +92,10 @@ int glim_cmd_detokenize(glim_cli *c)
     int32_t *ids = NULL;
     size_t n = 0;
     glim_err rc = glim_cli_open_vocab(c, &v, &e);
+    if (!rc && glim_vocab_of_encoder(v))
+        rc = glim_fail(&e, GLIM_E_UNSUPPORTED,
+                       "this is the vocabulary of an embedding model: its tokens do not hold the "
+                       "text they came from; glim tokenize shows how they are spelled");
     if (!rc) rc = glim_cli_read("-", &b, &e);
     if (!rc) rc = glim_cli_ids(glim_buf_view(&b), "standard input", false, &ids, &n, &e);
     if (!rc) rc = write_tokens(v, ids, n, &e);

@@ -26,6 +26,9 @@ static glim_err check_opts(const glim_encoder_opts *given, glim_encoder_opts *o,
      */
     if (given) memcpy(o, given, GLIM_MIN(given->size, sizeof *o));
     o->size = sizeof *o;
+    if (o->n_max < 0)
+        return glim_fail(e, GLIM_E_INPUT, "a context of %lld tokens makes no sense",
+                         (long long)o->n_max);
     return glim_open_machine(&o->n_thread, o->cpu, level, e);
 }
 
@@ -52,10 +55,19 @@ static glim_err check_vocab(const glim_encoder *m, const char *path, glim_error 
         (long long)m->core->n_vocab);
 }
 
-static uint64_t buffer_bytes(const glim_encoder *m)
+/* Bytes of memory while computing: the step arena, and all together. */
+static size_t step_bytes(const glim_enc_core *c, int64_t n_step, int n_thread, uint64_t *all)
 {
-    return (uint64_t)m->n_step * 2 * sizeof(int32_t) + (GLIM_ENCODE_TEXTS + 1) * sizeof(int64_t) +
-           (uint64_t)GLIM_ENCODE_TEXTS * (uint64_t)m->core->n_embd * sizeof(float);
+    const size_t arena = glim_enc_scratch_bytes(c, n_step, n_thread);
+    *all = (uint64_t)arena + (uint64_t)n_step * 2 * sizeof(int32_t) +
+           (GLIM_ENCODE_TEXTS + 1) * sizeof(int64_t) +
+           (uint64_t)GLIM_ENCODE_TEXTS * (uint64_t)c->n_embd * sizeof(float);
+    return arena;
+}
+
+static int64_t step_tokens(const glim_enc_core *c)
+{
+    return GLIM_MAX(c->n_ctx, (int64_t)GLIM_ENCODE_TOKENS);
 }
 
 /* Everything that computing needs; pages of it are used as far as texts are long. */
@@ -63,65 +75,105 @@ static glim_err take_memory(glim_encoder *m, int n_thread, glim_error *e)
 {
     glim_err rc = glim_pool_new(n_thread, &m->pool, e);
     if (rc) return rc;
-    m->n_step = GLIM_MAX(m->core->n_ctx, (int64_t)GLIM_ENCODE_TOKENS);
-    size_t scratch = glim_enc_scratch_bytes(m->core, m->n_step, n_thread);
-    m->ops = (glim_ops){m->pool, &m->kernels, glim_arena_new_fixed(scratch)};
+    uint64_t all;
+    m->n_step = step_tokens(m->core);
+    const size_t arena = step_bytes(m->core, m->n_step, n_thread, &all);
+    m->ops = (glim_ops){m->pool, &m->kernels, glim_arena_new_fixed(arena)};
     m->ids = glim_alloc((size_t)m->n_step * sizeof *m->ids);
     m->types = glim_alloc((size_t)m->n_step * sizeof *m->types);
     m->offset = glim_alloc((GLIM_ENCODE_TEXTS + 1) * sizeof *m->offset);
     m->rows = glim_alloc((size_t)GLIM_ENCODE_TEXTS * (size_t)m->core->n_embd * sizeof *m->rows);
     m->name = glim_open_name(m->file);
-    m->info.scratch = scratch + buffer_bytes(m);
     if (m->ops.step && m->ids && m->types && m->offset && m->rows && m->name) return GLIM_OK;
     return glim_fail(e, GLIM_E_NOMEM, "%s: no memory for %.1f MiB of scratch",
-                     glim_modelfile_path(m->file), (double)m->info.scratch / 0x1p20);
+                     glim_modelfile_path(m->file), (double)all / 0x1p20);
 }
 
-static void fill_info(glim_encoder *m, const glim_pooling_rule *rule, glim_cpu_level level)
+static void fill_info(const glim_modelfile *f, const glim_enc_core *c,
+                      const glim_pooling_rule *rule, glim_cpu_level level, int n_thread,
+                      glim_encoder_info *i)
 {
-    glim_encoder_info *i = &m->info;
     glim_description d;
-    glim_describe(m->file, &d);
-    i->kind = m->core->n_label == 1 ? GLIM_KIND_RERANK : GLIM_KIND_EMBEDDING;
-    i->arch = m->core->arch->name;
-    i->name = m->name;
-    i->cpu = glim_cpu_level_name(level);
-    i->format = d.format;
-    i->quant = d.quant;
-    i->license = d.license;
-    i->n_layer = m->core->n_layer;
-    i->n_head = d.n_head;
-    i->n_embd = m->core->n_embd;
-    i->n_vocab = m->core->n_vocab;
-    i->n_ctx = m->core->n_ctx;
-    i->n_max = rule->max_tokens;
-    i->n_label = m->core->n_label;
-    i->pooling = rule->kind;
-    i->normalize = rule->normalize;
-    i->n_param = d.n_param;
-    i->weights = glim_open_weight_bytes(m->file);
-    i->derived = m->core->derived_bytes;
-    i->n_thread = glim_pool_size(m->pool);
+    glim_describe(f, &d);
+    *i = (glim_encoder_info){
+        .kind = c->n_label == 1 ? GLIM_KIND_RERANK : GLIM_KIND_EMBEDDING,
+        .arch = c->arch->name,
+        .name = "",
+        .cpu = glim_cpu_level_name(level),
+        .format = d.format,
+        .quant = d.quant,
+        .license = GLIM_STR(""),
+        .n_layer = c->n_layer,
+        .n_head = d.n_head,
+        .n_embd = c->n_embd,
+        .n_vocab = c->n_vocab,
+        .n_ctx = c->n_ctx,
+        .n_max = rule->max_tokens,
+        .n_label = c->n_label,
+        .pooling = rule->kind,
+        .normalize = rule->normalize,
+        .n_param = d.n_param,
+        .weights = glim_open_weight_bytes(f),
+        .derived = c->derived_bytes,
+        .n_thread = n_thread,
+    };
+    (void)step_bytes(c, step_tokens(c), n_thread, &i->scratch);
+}
+
+/* The parts that a plan has too. */
+static glim_err open_core(const char *path, const glim_encoder_opts *o, bool plan_only,
+                          glim_modelfile **f, glim_enc_core **c, glim_pooling_rule *rule,
+                          glim_error *e)
+{
+    const glim_load_opts lo = {.plan_only = plan_only};
+    glim_err rc = glim_modelfile_open(path, 0, f, e);
+    if (!rc) rc = refuse_chat(*f, e);
+    if (!rc) rc = glim_enc_load(*f, &lo, c, e);
+    if (!rc) rc = glim_pooling_read(*f, (*c)->n_ctx, rule, e);
+    if (rc || o->n_max == 0) return rc;
+    if (o->n_max > (*c)->n_ctx)
+        return glim_fail(e, GLIM_E_CONTEXT,
+                         "%s: a context of %lld tokens is beyond the %lld that the model was made "
+                         "for; use --ctx %lld",
+                         path, (long long)o->n_max, (long long)(*c)->n_ctx, (long long)(*c)->n_ctx);
+    rule->max_tokens = o->n_max;
+    return GLIM_OK;
+}
+
+glim_err glim_encoder_plan(const char *path, const glim_encoder_opts *opts, glim_encoder_info *out,
+                           glim_error *e)
+{
+    glim_encoder_opts o;
+    glim_cpu_level level;
+    glim_modelfile *f = NULL;
+    glim_enc_core *c = NULL;
+    glim_pooling_rule rule;
+    glim_err rc = check_opts(opts, &o, &level, e);
+    if (!rc) rc = open_core(path, &o, true, &f, &c, &rule, e);
+    if (!rc) fill_info(f, c, &rule, level, o.n_thread, out);
+    const glim_err lost = f ? glim_modelfile_check_all(f, e) : GLIM_OK;
+    glim_enc_free(c);
+    glim_modelfile_close(f);
+    return lost ? lost : rc;
 }
 
 static glim_err open_parts(glim_encoder *m, const char *path, const glim_encoder_opts *o,
                            glim_cpu_level level, glim_error *e)
 {
-    const glim_load_opts lo = {0};
     const glim_open_progress progress = {o->progress, o->progress_user};
     glim_pooling_rule rule;
-    glim_err rc = glim_modelfile_open(path, 0, &m->file, e);
-    if (!rc) rc = refuse_chat(m->file, e);
-    if (!rc) rc = glim_enc_load(m->file, &lo, &m->core, e);
-    if (!rc) rc = glim_pooling_read(m->file, m->core->n_ctx, &rule, e);
+    glim_err rc = open_core(path, o, false, &m->file, &m->core, &rule, e);
     if (!rc) rc = glim_enctok_from_file(m->file, &m->tok, e);
     if (!rc) rc = check_vocab(m, path, e);
     if (rc) return rc;
     glim_kernels_get(level, &m->kernels);
     rc = take_memory(m, o->n_thread, e);
     if (!rc) rc = glim_open_warm(m->file, &progress, e);
-    if (!rc) fill_info(m, &rule, level);
-    return rc;
+    if (rc) return rc;
+    fill_info(m->file, m->core, &rule, level, o->n_thread, &m->info);
+    m->info.name = m->name;
+    (void)glim_meta_str(glim_modelfile_meta(m->file, "general.license"), &m->info.license);
+    return GLIM_OK;
 }
 
 glim_err glim_encoder_open(const char *path, const glim_encoder_opts *opts, glim_encoder **out,

@@ -15,6 +15,7 @@
 
 struct glim_vocab {
     glim_tokenizer *tok;
+    glim_enctok *enc;          /* of an encoder; tok is then NULL, there are no template and no stop ids */
     const glim_template *tmpl; /* NULL: the file's template is none that glim renders */
     int32_t *stops;            /* ids that end a turn */
     size_t n_stop;

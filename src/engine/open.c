@@ -90,6 +90,7 @@ glim_err glim_model_look_at(const char *path, glim_model_look *out, glim_error *
     if (rc) return rc;
     glim_open_kind(f, &out->kind, out->arch);
     out->bytes = glim_open_weight_bytes(f);
+    out->file_bytes = glim_modelfile_bytes(f);
     if (out->kind == GLIM_KIND_EMBEDDING) rc = look_at_encoder(f, out, e);
     /* Bytes that are gone look like a damaged file; the true cause goes before. */
     const glim_err lost = glim_modelfile_check_all(f, e);

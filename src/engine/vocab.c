@@ -142,6 +142,29 @@ static glim_err find_stops(glim_vocab *v, const glim_modelfile *f, glim_error *e
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
+/* A folder with tokenizer files alone does not say what its model is: tokenizer.json does. */
+static bool of_encoder(const glim_modelfile *f)
+{
+    glim_model_kind kind;
+    char arch[GLIM_ARCH_NAME_MAX];
+    glim_str json = glim_modelfile_tokenizer_json(f), model;
+    glim_open_kind(f, &kind, arch);
+    if (kind != GLIM_KIND_UNKNOWN) return kind == GLIM_KIND_EMBEDDING;
+    if (glim_modelfile_container(f) == GLIM_CONTAINER_GGUF)
+        return glim_meta_str(glim_modelfile_meta(f, "tokenizer.ggml.model"), &model) &&
+               glim_str_is(model, "bert");
+    return json.n ? glim_enctok_is_json(json) : true; /* no other reads any other file */
+}
+
+static glim_err build_encoder(const glim_modelfile *f, glim_vocab *v, glim_error *e)
+{
+    const char *path = glim_modelfile_path(f);
+    v->path = glim_alloc(strlen(path) + 1);
+    if (!v->path) return glim_fail(e, GLIM_E_NOMEM, "%s: vocabulary", path);
+    memcpy(v->path, path, strlen(path) + 1);
+    return glim_enctok_from_file(f, &v->enc, e);
+}
+
 static glim_err build(const glim_modelfile *f, glim_vocab *v, glim_error *e)
 {
     const char *path = glim_modelfile_path(f);
@@ -186,7 +209,7 @@ glim_err glim_vocab_from_file(const glim_modelfile *f, glim_vocab **out, glim_er
 {
     glim_vocab *v = glim_new0(glim_vocab);
     if (!v) return glim_fail(e, GLIM_E_NOMEM, "%s: vocabulary", glim_modelfile_path(f));
-    glim_err rc = build(f, v, e);
+    glim_err rc = of_encoder(f) ? build_encoder(f, v, e) : build(f, v, e);
     if (rc) {
         glim_vocab_close(v);
         return rc;
@@ -217,6 +240,7 @@ void glim_vocab_close(glim_vocab *v)
 {
     if (!v) return;
     glim_tokenizer_free(v->tok);
+    glim_enctok_free(v->enc);
     glim_free(v->stops);
     glim_free(v->path);
     glim_free(v);
@@ -226,7 +250,12 @@ void glim_vocab_close(glim_vocab *v)
 
 size_t glim_vocab_size(const glim_vocab *v)
 {
-    return glim_tokenizer_n_token(v->tok);
+    return v->enc ? glim_enctok_n_token(v->enc) : glim_tokenizer_n_token(v->tok);
+}
+
+bool glim_vocab_of_encoder(const glim_vocab *v)
+{
+    return v->enc != NULL;
 }
 
 void glim_tokens_free(glim_tokens *t)
@@ -241,7 +270,8 @@ static glim_err tokenize(const glim_vocab *v, glim_str text, const glim_span *pl
 {
     glim_ids ids;
     glim_ids_init(&ids, INT32_MAX);
-    glim_err rc = glim_tokenize_spans(v->tok, text, plain, n_plain, all_plain, &ids, e);
+    glim_err rc = v->enc ? glim_enctok_encode(v->enc, text, !all_plain, &ids, e)
+                         : glim_tokenize_spans(v->tok, text, plain, n_plain, all_plain, &ids, e);
     if (rc) {
         glim_ids_deinit(&ids);
         return rc;
@@ -259,7 +289,7 @@ glim_err glim_tokenize(const glim_vocab *v, glim_str text, bool special, glim_to
 
 glim_str glim_token_text(const glim_vocab *v, int32_t id)
 {
-    return glim_token_bytes(v->tok, id);
+    return v->enc ? glim_enctok_text(v->enc, id) : glim_token_bytes(v->tok, id);
 }
 
 bool glim_token_is_stop(const glim_vocab *v, int32_t id)
@@ -287,6 +317,9 @@ glim_err glim_render(const glim_vocab *v, const char *family, const glim_chat *c
                      glim_rendered *out, glim_error *e)
 {
     *out = (glim_rendered){0};
+    if (v->enc)
+        return glim_fail(e, GLIM_E_UNSUPPORTED,
+                         "%s: an embedding model has no chat template; name a chat model", v->path);
     const glim_template *t = family ? glim_template_find(glim_str_of(family)) : v->tmpl;
     if (!t && family)
         return glim_fail(e, GLIM_E_NOTFOUND, "no template %s; known: %s",
