@@ -482,20 +482,34 @@ glim_err glim_hub_open(glim_hub *h, glim_error *e)
 
 /* ---- room ---------------------------------------------------------------------------------------- */
 
+static int64_t n_here(const glim_hub *h, uint64_t *taken)
+{
+    int64_t n = 0;
+    *taken = 0;
+    for (size_t i = 0; i < h->n_host; i++)
+        if (h->hosts[i].state != AWAY) {
+            *taken += h->hosts[i].bytes;
+            n++;
+        }
+    return n;
+}
+
 /* Whether m may come beside those who are here. */
 static bool has_room(const glim_hub *h, const glim_host *m)
 {
-    uint64_t taken = 0;
-    int64_t n = 0;
-    for (size_t i = 0; i < h->n_host; i++)
-        if (h->hosts[i].state != AWAY) {
-            taken += h->hosts[i].bytes;
-            n++;
-        }
+    uint64_t taken;
+    int64_t n = n_here(h, &taken);
     if (h->o.n_loaded_max && n >= h->o.n_loaded_max) return false;
     if (h->o.memory_max) return taken + m->bytes <= h->o.memory_max;
     uint64_t available = glim_mem_available();
     return available == 0 || m->bytes <= available;
+}
+
+/* What a model takes is known only when it is here: then somebody else may have to go. */
+static bool is_over(const glim_hub *h)
+{
+    uint64_t taken;
+    return h->o.memory_max && n_here(h, &taken) > 1 && taken > h->o.memory_max;
 }
 
 /* Who was used longest ago; of those that nobody holds, if there is one. NULL: nobody is here. */
@@ -595,13 +609,16 @@ static bool step(glim_hub *h)
             return true;
         }
     }
-    glim_host *m = wanted(h);
+    glim_host *m = wanted(h), *old = oldest(h);
+    if (old && old->n_user == 0 && is_over(h)) {
+        send_away(h, old);
+        return true;
+    }
     if (!m) return false;
     if (h->o.memory_max && m->bytes > h->o.memory_max) {
         refuse(h, m, true); /* nobody has to go for that */
         return true;
     }
-    glim_host *old = oldest(h);
     if (has_room(h, m) || !old) {
         fetch(h, m);
         return true;
