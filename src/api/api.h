@@ -217,6 +217,7 @@ glim_err glim_tokenize_encode(const glim_tokenize_request *rq, const glim_reply_
 /* {tokens: [ids]} (llama-server and SGLang, which adds model): -> {content} or {text}, as the keys tell. */
 typedef struct glim_detokenize_request {
     bool sglang;
+    glim_str model; /* "" when absent */
     const int32_t *ids;
     size_t n;
 } glim_detokenize_request;
