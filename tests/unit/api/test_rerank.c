@@ -252,11 +252,10 @@ static void replies(void **state)
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
         char json[512];
         glim_buf b;
-        snprintf(
-            json, sizeof json,
-            "{'model':'m','query':'q','documents':['a','b\\'','c',{'text':'d','id':1.0},'e'],"
-            "%s}",
-            cases[i].fields);
+        snprintf(json, sizeof json,
+                 "{'model':'m','query':'q','documents':['a','b\\'','c',{'text':'d','id':1.0},'e'],"
+                 "%s}",
+                 cases[i].fields);
         glim_rerank_request rq = accept(cases[i].kind, json);
         glim_buf_init(&b, 4096);
         assert_int_equal(glim_rerank_encode(arena, &rq, &script_info, &r, &b), GLIM_OK);
