@@ -87,7 +87,7 @@ typedef struct glim_request {
     glim_id_list context;   /* chat: tokens of the conversation before, which the rendered chat follows (Ollama) */
     /* Nothing is generated: the dialect's instead() is the answer (Ollama: an empty prompt loads a model). */
     bool instead;
-    bool unload;        /* instead: the model may go (Ollama's keep_alive 0) */
+    bool unload;        /* the model may go when this is answered (Ollama's keep_alive 0) */
     const void *own;    /* what only this dialect's replies read */
     glim_str request_id, user_id; /* "" not given */
     const glim_str *notes; /* names of fields that were accepted and have no effect, for the debug log */
