@@ -93,8 +93,14 @@ static bool ask(fixture *f, asker *a, const char *name, glim_model_kind kind)
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->told, NULL);
     a->w = (glim_hub_wait){.ready = ready, .user = a};
-    a->done = glim_hub_take(f->h, glim_str_of(name), kind, &a->w, &a->host, &a->e) || a->host;
-    return a->done;
+    /* From the moment that the hub knows of it, *a is what ready() says. */
+    glim_host *host;
+    bool over = glim_hub_take(f->h, glim_str_of(name), kind, &a->w, &host, &a->e) || host;
+    if (over) {
+        a->host = host;
+        a->done = true;
+    }
+    return over;
 }
 
 static glim_host *wait_for(asker *a)
