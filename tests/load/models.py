@@ -295,10 +295,13 @@ def main():
         finally:
             server.terminate()
             rc = server.wait(60)
-            sys.stderr.write("".join(line for line in said if "lvl=" in line))
         if any("lvl=error" in line for line in said):
             print("models.py: the server logged an error", file=sys.stderr)
             ok = False
+        if rc:
+            print(f"models.py: the server ended with status {rc}", file=sys.stderr)
+        if rc or not ok:
+            sys.stderr.write("".join(said[-200:]))
     return 0 if ok and rc == 0 else 1
 
 
