@@ -43,6 +43,10 @@ def loaded(server):
     return {m["name"].removesuffix(":latest") for m in server.get("/api/ps").json()["models"]}
 
 
+def oll_show(server, model):
+    return server.post("/api/show", {"model": model}).json()
+
+
 def ids(server):
     return [m["id"] for m in server.get("/v1/models").json()["data"]]
 
@@ -114,10 +118,14 @@ def test_found(start, folder):
     assert (kinds["linked"], kinds["ranker"], kinds["chatty"]) == ("embedding", "rerank", "chat.completion")
     assert loaded(s) == {"one"} and s.metric("glim_models_loaded") == 1 and s.metric("glim_model_loads_total") == 1
     assert s.metric("glim_models") == len(ids(s))
+    # What is not known before it is here is not made up.
+    assert oll_show(s, "chatty")["parameters"] == oll_show(s, "linked")["parameters"] == ""
+    assert "temperature" not in s.get("/get_model_info").json()["preferred_sampling_params"]
     assert vector(s, "linked") != vector(s, "one")
     assert chat(s, "chatty").status == 200 and chat(s, "chatty").json()["model"] == "chatty"
     assert loaded(s) == {"one", "linked", "chatty"} and s.metric("glim_models_loaded") == 3
     assert s.metric("glim_model_loads_total") == 3 and s.metric("glim_model_unloads_total") == 0
+    assert "temperature 1" in oll_show(s, "chatty")["parameters"] and "temperature" not in oll_show(s, "linked")["parameters"]
     # Several chat models: each has its own tokens and template.
     one, two = (s.post("/v1/tokenize", {"model": m, "prompt": "Hello"}).json()["tokens"] for m in ("glim-demo", "chatty"))
     assert one == two == s.post("/tokenize", {"content": "Hello", "model": "chatty"}).json()["tokens"]
