@@ -6,6 +6,7 @@ set(GLIM_FUZZ_TARGETS
     detok
     dialects
     enctok
+    enctok_gguf
     gguf
     http_reader
     json
