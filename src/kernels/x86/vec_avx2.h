@@ -58,6 +58,14 @@ VEC_FN vf vf_min(vf a, vf b)
 {
     return _mm256_min_ps(a, b);
 }
+VEC_FN vf vf_abs(vf a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+VEC_FN vf vf_fms(vf a, vf b, vf c)
+{
+    return _mm256_fmsub_ps(a, b, c);
+} /* a * b - c */
 
 /* Sliding window: k ones, then zeros. */
 static const int32_t vec_mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -194,18 +202,50 @@ VEC_FN float vf_hmax(vf a)
     m = _mm_max_ss(m, _mm_shuffle_ps(m, m, 1));
     return _mm_cvtss_f32(m);
 }
-/* acc[0..1] += the squares of a, in double. */
-VEC_FN void vf_sumsq(vf a, __m256d acc[2])
-{
-    __m256d lo = _mm256_cvtps_pd(_mm256_castps256_ps128(a));
-    __m256d hi = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
-    acc[0] = _mm256_fmadd_pd(lo, lo, acc[0]);
-    acc[1] = _mm256_fmadd_pd(hi, hi, acc[1]);
-}
 typedef __m256d vd;
 VEC_FN vd vd_zero(void)
 {
     return _mm256_setzero_pd();
+}
+VEC_FN vd vd_set1(double a)
+{
+    return _mm256_set1_pd(a);
+}
+VEC_FN vd vd_add(vd a, vd b)
+{
+    return _mm256_add_pd(a, b);
+}
+VEC_FN vd vd_sub(vd a, vd b)
+{
+    return _mm256_sub_pd(a, b);
+}
+VEC_FN vd vd_mul(vd a, vd b)
+{
+    return _mm256_mul_pd(a, b);
+}
+VEC_FN vd vd_fma(vd a, vd b, vd c)
+{
+    return _mm256_fmadd_pd(a, b, c);
+} /* a * b + c */
+/* The two halves of a in double, and back. */
+VEC_FN vd vd_low(vf a)
+{
+    return _mm256_cvtps_pd(_mm256_castps256_ps128(a));
+}
+VEC_FN vd vd_high(vf a)
+{
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
+}
+VEC_FN vf vf_of_vd(vd low, vd high)
+{
+    return _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low));
+}
+/* acc[0..1] += the squares of a, in double. */
+VEC_FN void vf_sumsq(vf a, vd acc[2])
+{
+    vd lo = vd_low(a), hi = vd_high(a);
+    acc[0] = vd_fma(lo, lo, acc[0]);
+    acc[1] = vd_fma(hi, hi, acc[1]);
 }
 VEC_FN double vd_sum2(const vd acc[2])
 {

@@ -58,6 +58,14 @@ VEC_FN vf vf_min(vf a, vf b)
 {
     return _mm512_min_ps(a, b);
 }
+VEC_FN vf vf_abs(vf a)
+{
+    return _mm512_abs_ps(a);
+}
+VEC_FN vf vf_fms(vf a, vf b, vf c)
+{
+    return _mm512_fmsub_ps(a, b, c);
+} /* a * b - c */
 
 VEC_FN __mmask16 vf_mask(int64_t k)
 {
@@ -193,13 +201,46 @@ VEC_FN vd vd_zero(void)
 {
     return _mm512_setzero_pd();
 }
+VEC_FN vd vd_set1(double a)
+{
+    return _mm512_set1_pd(a);
+}
+VEC_FN vd vd_add(vd a, vd b)
+{
+    return _mm512_add_pd(a, b);
+}
+VEC_FN vd vd_sub(vd a, vd b)
+{
+    return _mm512_sub_pd(a, b);
+}
+VEC_FN vd vd_mul(vd a, vd b)
+{
+    return _mm512_mul_pd(a, b);
+}
+VEC_FN vd vd_fma(vd a, vd b, vd c)
+{
+    return _mm512_fmadd_pd(a, b, c);
+} /* a * b + c */
+/* The two halves of a in double, and back. */
+VEC_FN vd vd_low(vf a)
+{
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(a));
+}
+VEC_FN vd vd_high(vf a)
+{
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
+}
+VEC_FN vf vf_of_vd(vd low, vd high)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high),
+                              1);
+}
 /* acc[0..1] += the squares of a, in double. */
 VEC_FN void vf_sumsq(vf a, vd acc[2])
 {
-    vd lo = _mm512_cvtps_pd(_mm512_castps512_ps256(a));
-    vd hi = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
-    acc[0] = _mm512_fmadd_pd(lo, lo, acc[0]);
-    acc[1] = _mm512_fmadd_pd(hi, hi, acc[1]);
+    vd lo = vd_low(a), hi = vd_high(a);
+    acc[0] = vd_fma(lo, lo, acc[0]);
+    acc[1] = vd_fma(hi, hi, acc[1]);
 }
 VEC_FN double vd_sum2(const vd acc[2])
 {
