@@ -56,34 +56,4 @@ static void amx_set(amx_shape *now, int64_t left, int64_t right)
     *now = (amx_shape){left, right};
 }
 
-/* 16 rows of 16 words to 16 columns: out row k is word k of each row. */
-VEC_FN void amx_transpose(const __m512i in[16], uint8_t *out)
-{
-    __m512i a[16], b[16];
-    VEC_UNROLL for (int i = 0; i < 16; i += 2)
-    {
-        a[i] = _mm512_unpacklo_epi32(in[i], in[i + 1]);
-        a[i + 1] = _mm512_unpackhi_epi32(in[i], in[i + 1]);
-    }
-    VEC_UNROLL for (int i = 0; i < 16; i += 4)
-    {
-        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
-        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
-        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
-        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
-    }
-    /* b[4g + c]: in each quarter q of the vector, word 4q + c of rows 4g .. 4g + 3. */
-    VEC_UNROLL for (int c = 0; c < 4; c++)
-    {
-        __m512i lo0 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x88),
-                hi0 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xdd),
-                lo1 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x88),
-                hi1 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xdd);
-        _mm512_storeu_si512(out + 64 * c, _mm512_shuffle_i32x4(lo0, lo1, 0x88));
-        _mm512_storeu_si512(out + 64 * (8 + c), _mm512_shuffle_i32x4(lo0, lo1, 0xdd));
-        _mm512_storeu_si512(out + 64 * (4 + c), _mm512_shuffle_i32x4(hi0, hi1, 0x88));
-        _mm512_storeu_si512(out + 64 * (12 + c), _mm512_shuffle_i32x4(hi0, hi1, 0xdd));
-    }
-}
-
 #endif

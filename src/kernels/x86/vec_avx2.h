@@ -202,6 +202,31 @@ VEC_FN float vf_hmax(vf a)
     m = _mm_max_ss(m, _mm_shuffle_ps(m, m, 1));
     return _mm_cvtss_f32(m);
 }
+/* y[k][i] = in[i][k]: 8 rows to columns, `stride` floats between rows of y. */
+VEC_FN void vf_transpose(const vf in[8], float *y, int64_t stride)
+{
+    vf a[8], b[8];
+    VEC_UNROLL for (int i = 0; i < 8; i += 2)
+    {
+        a[i] = _mm256_unpacklo_ps(in[i], in[i + 1]);
+        a[i + 1] = _mm256_unpackhi_ps(in[i], in[i + 1]);
+    }
+    VEC_UNROLL for (int i = 0; i < 8; i += 4)
+    {
+        VEC_UNROLL for (int k = 0; k < 2; k++)
+        {
+            __m256d lo = _mm256_castps_pd(a[i + k]), hi = _mm256_castps_pd(a[i + 2 + k]);
+            b[i + 2 * k] = _mm256_castpd_ps(_mm256_unpacklo_pd(lo, hi));
+            b[i + 2 * k + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(lo, hi));
+        }
+    }
+    /* b[4g + c]: in each half h, column 4h + c of rows 4g .. 4g + 3. */
+    VEC_UNROLL for (int c = 0; c < 4; c++)
+    {
+        vf_store(y + c * stride, _mm256_permute2f128_ps(b[c], b[4 + c], 0x20));
+        vf_store(y + (4 + c) * stride, _mm256_permute2f128_ps(b[c], b[4 + c], 0x31));
+    }
+}
 typedef __m256d vd;
 VEC_FN vd vd_zero(void)
 {

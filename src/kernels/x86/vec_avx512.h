@@ -196,6 +196,37 @@ VEC_FN float vf_hmax(vf a)
     m = vf_max(m, _mm512_permute_ps(m, 0xb1));
     return _mm512_cvtss_f32(m);
 }
+/* y[k][i] = in[i][k]: 16 rows to columns, `stride` floats between rows of y. */
+VEC_FN void vf_transpose(const vf in[16], float *y, int64_t stride)
+{
+    vf a[16], b[16];
+    VEC_UNROLL for (int i = 0; i < 16; i += 2)
+    {
+        a[i] = _mm512_unpacklo_ps(in[i], in[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(in[i], in[i + 1]);
+    }
+    VEC_UNROLL for (int i = 0; i < 16; i += 4)
+    {
+        VEC_UNROLL for (int k = 0; k < 2; k++)
+        {
+            __m512d lo = _mm512_castps_pd(a[i + k]), hi = _mm512_castps_pd(a[i + 2 + k]);
+            b[i + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(lo, hi));
+            b[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(lo, hi));
+        }
+    }
+    /* b[4g + c]: in each quarter q of the vector, column 4q + c of rows 4g .. 4g + 3. */
+    VEC_UNROLL for (int c = 0; c < 4; c++)
+    {
+        vf even0 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88),
+           odd0 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd),
+           even1 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88),
+           odd1 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
+        vf_store(y + c * stride, _mm512_shuffle_f32x4(even0, even1, 0x88));
+        vf_store(y + (8 + c) * stride, _mm512_shuffle_f32x4(even0, even1, 0xdd));
+        vf_store(y + (4 + c) * stride, _mm512_shuffle_f32x4(odd0, odd1, 0x88));
+        vf_store(y + (12 + c) * stride, _mm512_shuffle_f32x4(odd0, odd1, 0xdd));
+    }
+}
 typedef __m512d vd;
 VEC_FN vd vd_zero(void)
 {
