@@ -13,7 +13,7 @@
 
 /* Rows that go through a linear layer at once. Weights are read once a block, which 256 rows pay
  * for; a row's result does not depend on it. */
-#define ROW_BLOCK 256
+#define ROW_BLOCK 512
 
 typedef struct bert_work {
     float *q, *k, *v; /* [n_tok][n_embd]; attention's result replaces q */

@@ -58,6 +58,11 @@ VEC_FN vf vf_min(vf a, vf b)
 {
     return _mm512_min_ps(a, b);
 }
+/* a where x is not below limit (NaN is not), else 0. */
+VEC_FN vf vf_unless_below(vf x, float limit, vf a)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, vf_set1(limit), _CMP_NLT_UQ), a);
+}
 VEC_FN vf vf_abs(vf a)
 {
     return _mm512_abs_ps(a);
