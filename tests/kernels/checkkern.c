@@ -86,6 +86,32 @@ static void dot_case(ck *c, int64_t n, ck_fill fw, ck_fill fx, size_t gap)
     ck_release();
 }
 
+/* Elements behind whole blocks, where the activation type fills its last block with zeros: dot over
+ * them is what it is over the weights filled up likewise. */
+static void check_filled(ck *c)
+{
+    for (int64_t n = 1; n < 100; n += 6) {
+        ck_case(c, "n=%lld, last block filled up", (long long)n);
+        int64_t all = (n + 31) / 32 * 32;
+        size_t bytes = ck_row_bytes(c->fast->act[c->type], all), one = ck_row_bytes(c->type, 1);
+        const uint8_t *w = ck_weights(c, c->type, 1, n, 0, 0, CK_NORMAL);
+        uint8_t *wide = ck_bytes((size_t)all * one, 0);
+        float *x = ck_floats(n);
+        void *packed = ck_bytes(bytes, 0), *want = ck_bytes(bytes, 0);
+        memset(wide, 0, (size_t)all * one);
+        memcpy(wide, w, (size_t)n * one);
+        ck_fill_f32(c, x, n, CK_NORMAL);
+        ck_seal(x);
+        c->ref->pack[GLIM_BF16X3](x, want, n);
+        c->fast->pack[GLIM_BF16X3](x, packed, n);
+        ck_same(c, want, packed, bytes);
+        float a = c->fast->dot[c->type](w, packed, n), b = c->fast->dot[c->type](wide, packed, all);
+        ck_same_f32(c, &b, &a, 1, "dot");
+        ck_mag(c, 4, c->ref->dot[c->type](w, x, n), a, magnitude(c->type, w, x, n), n);
+        ck_release();
+    }
+}
+
 static void check_dot(ck *c)
 {
     int64_t block = block_of(c->fast, c->type);
@@ -103,6 +129,7 @@ static void check_dot(ck *c)
         dot_case(c, n, CK_NORMAL, CK_HOSTILE, 0);
         dot_case(c, n, CK_HOSTILE, CK_HOSTILE, 1);
     }
+    if (c->fast->act[c->type] == GLIM_BF16X3) check_filled(c);
 }
 
 static void gemm_case(ck *c, int64_t n_row, int64_t n_col, int64_t n, ck_fill fill, size_t pad)
@@ -151,6 +178,12 @@ static void check_gemm(ck *c)
         gemm_case(c, n_rows[r], 7, block * 3, CK_HOSTILE, 1);
         gemm_case(c, n_rows[r], 9, 0, CK_NORMAL, 1);
     }
+    /* Deeper, higher and wider than any panel, with rests at all three ends. */
+    int64_t n = (1700 + block - 1) / block * block;
+    gemm_case(c, 70, 40, n, CK_NORMAL, 3);
+    gemm_case(c, 70, 40, n, CK_MIX, 0);
+    gemm_case(c, 33, 17, n, CK_NORMAL, 1);
+    gemm_case(c, 97, 2, n, CK_NORMAL, 1);
 }
 
 /* ---- pack and unpack ------------------------------------------------------------------------- */
@@ -736,7 +769,7 @@ static void check_level(ck *c, glim_cpu_level level)
             ck_fail(c, "empty slot for %s", glim_type_get((glim_type)t)->name);
             continue;
         }
-        if (t == GLIM_Q8_K) continue; /* activations only: no weights to try */
+        if (t == GLIM_Q8_K || t == GLIM_BF16X3) continue; /* activations only: no weights to try */
         dot_case(c, 3 * block_of(c->fast, c->type), CK_NORMAL, CK_NORMAL, 0);
         gemm_case(c, 3, 5, 2 * block_of(c->fast, c->type), CK_NORMAL, 1);
     }

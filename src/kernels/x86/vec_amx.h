@@ -27,15 +27,16 @@ typedef struct amx_config {
     uint8_t rows[16];
 } amx_config;
 
-/* Shapes for a left operand of up to 2 x 16 rows and a right one of up to 2 x 16 columns. */
+/* Shapes for a left operand of up to 2 x 16 rows and a right one of up to 2 x 16 columns; a product
+ * is `depth` bytes deep, a multiple of 4 up to 64. */
 typedef struct amx_shape {
-    int64_t left, right;
+    int64_t left, right, depth;
 } amx_shape;
 
 /* Sets the shapes; does nothing when they are set already. Sums are zero afterwards. */
-static void amx_set(amx_shape *now, int64_t left, int64_t right)
+static void amx_set(amx_shape *now, int64_t left, int64_t right, int64_t depth)
 {
-    if (now->left == left && now->right == right) return;
+    if (now->left == left && now->right == right && now->depth == depth) return;
     amx_config c = {.palette = 1};
     const int64_t rows[2] = {GLIM_MIN(left, AMX_ROWS), left - GLIM_MIN(left, AMX_ROWS)},
                   cols[2] = {GLIM_MIN(right, AMX_ROWS), right - GLIM_MIN(right, AMX_ROWS)};
@@ -47,13 +48,13 @@ static void amx_set(amx_shape *now, int64_t left, int64_t right)
             c.row_bytes[2 * i + j] = used ? (uint16_t)(4 * cols[j]) : 0;
         }
         c.rows[4 + i] = (uint8_t)rows[i];
-        c.row_bytes[4 + i] = rows[i] ? 64 : 0;
-        c.rows[6 + i] = cols[i] ? AMX_ROWS : 0;
+        c.row_bytes[4 + i] = rows[i] ? (uint16_t)depth : 0;
+        c.rows[6 + i] = cols[i] ? (uint8_t)(depth / 4) : 0;
         c.row_bytes[6 + i] = (uint16_t)(4 * cols[i]);
     }
     AMX_FENCE();
     _tile_loadconfig(&c);
-    *now = (amx_shape){left, right};
+    *now = (amx_shape){left, right, depth};
 }
 
 #endif
