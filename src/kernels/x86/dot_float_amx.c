@@ -96,7 +96,8 @@ void GLIM_K(pack_bf16x3)(const float *x, void *y, int64_t n)
 #define AMX_XBLOCK 64
 #define AMX_XTAIL 1
 #define AMX_WSPLIT(p, k, part) load_bf16(p, k, part)
-#define AMX_STEP(LX, LW, MUL)                                                                      \
+#define AMX_SMALL(LX, LW, MUL) (void)0
+#define AMX_MAIN(LX, LW, MUL)                                                                      \
     do {                                                                                           \
         LX(0);                                                                                     \
         LW(0);                                                                                     \
@@ -111,7 +112,7 @@ void GLIM_K(pack_bf16x3)(const float *x, void *y, int64_t n)
 #define AMX_XBLOCK 192
 #define AMX_XTAIL 0
 #define AMX_WSPLIT(p, k, part) load_f16(p, k, part)
-#define AMX_STEP(LX, LW, MUL)                                                                      \
+#define AMX_SMALL(LX, LW, MUL)                                                                     \
     do {                                                                                           \
         LX(2);                                                                                     \
         LW(0);                                                                                     \
@@ -122,6 +123,10 @@ void GLIM_K(pack_bf16x3)(const float *x, void *y, int64_t n)
         MUL;                                                                                       \
         LX(0);                                                                                     \
         MUL;                                                                                       \
+    } while (0)
+#define AMX_MAIN(LX, LW, MUL)                                                                      \
+    do {                                                                                           \
+        LX(0);                                                                                     \
         LW(0);                                                                                     \
         MUL;                                                                                       \
     } while (0)
@@ -134,7 +139,7 @@ void GLIM_K(pack_bf16x3)(const float *x, void *y, int64_t n)
 #define AMX_XBLOCK 192
 #define AMX_XTAIL 0
 #define AMX_WSPLIT(p, k, part) load_f32(p, k, part)
-#define AMX_STEP(LX, LW, MUL)                                                                      \
+#define AMX_SMALL(LX, LW, MUL)                                                                     \
     do {                                                                                           \
         LX(2);                                                                                     \
         LW(0);                                                                                     \
@@ -147,6 +152,10 @@ void GLIM_K(pack_bf16x3)(const float *x, void *y, int64_t n)
         MUL;                                                                                       \
         LW(2);                                                                                     \
         MUL;                                                                                       \
+    } while (0)
+#define AMX_MAIN(LX, LW, MUL)                                                                      \
+    do {                                                                                           \
+        LX(0);                                                                                     \
         LW(0);                                                                                     \
         MUL;                                                                                       \
     } while (0)
