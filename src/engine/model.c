@@ -54,7 +54,7 @@ static glim_err check_opts(const glim_model_opts *given, glim_model_opts *o, gli
     if (o->cpu) {
         if (!glim_cpu_level_find(glim_str_of(o->cpu), level))
             return glim_fail(e, GLIM_E_INPUT,
-                             "unknown kernel level %s: ref, avx2, avx512v, avx512bf or auto",
+                             "unknown kernel level %s: ref, avx2, avx512v, avx512bf, amx or auto",
                              GLIM_QUOTE(glim_str_of(o->cpu)));
         if (*level > glim_cpu_best())
             return glim_fail(e, GLIM_E_UNSUPPORTED,

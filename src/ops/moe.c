@@ -269,8 +269,7 @@ size_t glim_op_moe_scratch(int64_t n_embd, int64_t n_ff, int64_t n_expert, int64
 {
     size_t n_assign = (size_t)(n_tok * n_used);
     /* Gate and up may want two kinds. */
-    size_t packed =
-        n_assign * (2 * glim_packed_bytes_max(n_embd) + glim_packed_bytes_max(n_ff));
+    size_t packed = n_assign * (2 * glim_packed_bytes_max(n_embd) + glim_packed_bytes_max(n_ff));
     size_t lists = (size_t)(2 * n_expert + 2) * sizeof(int32_t) + 2 * n_assign * sizeof(int32_t);
     size_t moe = n_assign * (size_t)(2 * n_ff + n_embd) * sizeof(float) + packed + lists;
     size_t route =

@@ -710,20 +710,13 @@ static const struct check {
     void (*fn)(ck *c);
     const char *class;
 } checks[] = {
-    CHECK("dot", check_dot, "MAG 4"),
-    CHECK("gemm", check_gemm, "EXACT against dot"),
-    CHECK("pack", check_pack, "EXACT"),
-    CHECK("unpack", check_unpack, "EXACT"),
-    CHECK("rmsnorm", check_rmsnorm, "MAG 4"),
-    CHECK("layernorm", check_layernorm, "MAG 4"),
-    CHECK("rope", check_rope, "MAG 4"),
-    CHECK("silu_mul", check_silu_mul, "NMSE 1e-12"),
-    CHECK("gelu", check_gelu, "NMSE 1e-12"),
-    CHECK("add", check_add, "EXACT"),
-    CHECK("axpy", check_axpy, "MAG 2"),
-    CHECK("max", check_max, "EXACT"),
-    CHECK("attn_mla", check_mla, "NMSE 1e-10"),
-    CHECK("attn_mha", check_mha, "NMSE 1e-10"),
+    CHECK("dot", check_dot, "MAG 4"),           CHECK("gemm", check_gemm, "EXACT against dot"),
+    CHECK("pack", check_pack, "EXACT"),         CHECK("unpack", check_unpack, "EXACT"),
+    CHECK("rmsnorm", check_rmsnorm, "MAG 4"),   CHECK("layernorm", check_layernorm, "MAG 4"),
+    CHECK("rope", check_rope, "MAG 4"),         CHECK("silu_mul", check_silu_mul, "NMSE 1e-12"),
+    CHECK("gelu", check_gelu, "NMSE 1e-12"),    CHECK("add", check_add, "EXACT"),
+    CHECK("axpy", check_axpy, "MAG 2"),         CHECK("max", check_max, "EXACT"),
+    CHECK("attn_mla", check_mla, "NMSE 1e-10"), CHECK("attn_mha", check_mha, "NMSE 1e-10"),
 };
 
 static const struct check *find_check(const char *slot)

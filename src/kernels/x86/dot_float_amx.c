@@ -10,9 +10,9 @@
 /* The upper 16 bits of each of 32 words, in order. */
 VEC_FN __m512i upper_halves(__m512i a, __m512i b)
 {
-    const __m512i odd = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35,
-                                         33, 31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3,
-                                         1);
+    const __m512i odd =
+        _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
+                         25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
     return _mm512_permutex2var_epi16(a, odd, b);
 }
 /* As words whose lower half is to be ignored: x as the sum of three, bit for bit what
@@ -30,8 +30,8 @@ VEC_FN void split3(__m512 x, __m512i part[3])
     v = _mm512_add_epi32(v, _mm512_add_epi32(even, _mm512_set1_epi32(0x7fff)));
     part[0] = _mm512_mask_or_epi32(u, nan, u, _mm512_set1_epi32(0x400000));
     part[1] = v;
-    part[2] = _mm512_castps_si512(
-        _mm512_sub_ps(rest, _mm512_castsi512_ps(_mm512_and_si512(v, upper))));
+    part[2] =
+        _mm512_castps_si512(_mm512_sub_ps(rest, _mm512_castsi512_ps(_mm512_and_si512(v, upper))));
 }
 
 VEC_FN void split3_pair(__m512 a, __m512 b, __m512i part[3])
@@ -47,8 +47,8 @@ VEC_FN void load_f32(const uint8_t *p, int64_t k, __m512i part[3])
     if (k == 32)
         split3_pair(vf_load(p), vf_load(p + 64), part);
     else
-        split3_pair(vf_load_n(p, GLIM_MIN(k, 16)),
-                    k > 16 ? vf_load_n(p + 64, k - 16) : vf_zero(), part);
+        split3_pair(vf_load_n(p, GLIM_MIN(k, 16)), k > 16 ? vf_load_n(p + 64, k - 16) : vf_zero(),
+                    part);
 }
 
 /* An f16 cut off at 8 bits leaves 3: the rest is exact, and nothing overflows. */
@@ -76,8 +76,8 @@ VEC_FN void load_f16(const uint8_t *p, int64_t k, __m512i part[2])
 
 VEC_FN void load_bf16(const uint8_t *p, int64_t k, __m512i part[1])
 {
-    part[0] = k == 32 ? _mm512_loadu_si512(p)
-                      : _mm512_maskz_loadu_epi16((__mmask32)((1u << k) - 1u), p);
+    part[0] =
+        k == 32 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16((__mmask32)((1u << k) - 1u), p);
 }
 
 void GLIM_K(pack_bf16x3)(const float *x, void *y, int64_t n)

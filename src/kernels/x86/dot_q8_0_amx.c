@@ -25,9 +25,9 @@ typedef struct turned {
 /* Scales of the same block of n <= 16 rows. */
 VEC_FN vf scales(const uint8_t *p, size_t stride, int64_t n)
 {
-    __m512i at = _mm512_mullo_epi32(
-        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-        _mm512_set1_epi32((int)stride));
+    __m512i at =
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32((int)stride));
     /* The two bytes behind a scale are fetched with it and dropped. */
     __m512i h = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), vf_mask(n), at, p, 1);
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(h));
@@ -61,9 +61,9 @@ static void turn(const uint8_t *w, size_t w_stride, int64_t n_row, int64_t n_blo
 }
 
 /* y[c][0..16) += of n_col columns, which is constant where they are 16; `rows` masks the last ones. */
-VEC_FN void columns(const uint8_t *x, size_t x_stride, const float *dx,
-                    const uint8_t (*q)[512], const float (*dw)[AMX_ROWS], int64_t n_block, float *y,
-                    int64_t y_stride, __mmask16 rows, bool first, int64_t n_col)
+VEC_FN void columns(const uint8_t *x, size_t x_stride, const float *dx, const uint8_t (*q)[512],
+                    const float (*dw)[AMX_ROWS], int64_t n_block, float *y, int64_t y_stride,
+                    __mmask16 rows, bool first, int64_t n_col)
 {
     _Alignas(64) int32_t sum[2][SUM_BYTES / 4];
     vf acc[AMX_ROWS];
@@ -83,8 +83,8 @@ VEC_FN void columns(const uint8_t *x, size_t x_stride, const float *dx,
             acc[c] = vf_fma(p, vf_set1(dx[AMX_ROWS * b + c]), acc[c]);
         }
     }
-    VEC_UNROLL for (int c = 0; c < n_col; c++) _mm512_mask_storeu_ps(y + c * y_stride, rows,
-                                                                     acc[c]);
+    VEC_UNROLL for (int c = 0; c < n_col; c++)
+        _mm512_mask_storeu_ps(y + c * y_stride, rows, acc[c]);
 }
 
 static void columns_16(const uint8_t *x, size_t x_stride, const float *dx, const turned *w,
