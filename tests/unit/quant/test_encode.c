@@ -60,7 +60,7 @@ static void bf16x3_is_exact(void **state)
         float x[64], y[64];
         glim_block_bf16x3 b[2];
         fill(x, 64, (uint64_t)(e + 200), ldexpf(1.999f, e));
-        x[3] = ldexpf(0x1.ffffffp0f, e); /* rounds up to the next power in fewer bits */
+        x[3] = ldexpf(0x1.fffffep0f, e); /* rounds up to the next power in fewer bits */
         x[4] = -0.0f;
         t->encode(x, b, 64);
         t->decode(b, y, 64);
