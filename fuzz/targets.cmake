@@ -7,6 +7,7 @@ set(GLIM_FUZZ_TARGETS
     dialects
     encoder_routes
     enctok
+    enctok_gguf
     gguf
     http_reader
     json
