@@ -19,6 +19,16 @@ const char *glim_api_kind_name(glim_api_kind kind)
     return "unknown";
 }
 
+/* Of a model that was never in memory some things are not known yet. */
+static void put_known(glim_jw *w, const char *key, uint64_t v)
+{
+    glim_jw_key(w, key);
+    if (v)
+        glim_jw_u64(w, v);
+    else
+        glim_jw_null(w);
+}
+
 static void put_model(glim_jw *w, const glim_api_model *m)
 {
     glim_jw_object(w);
@@ -34,16 +44,12 @@ static void put_model(glim_jw *w, const glim_api_model *m)
     glim_jw_str(w, m->id);
     glim_jw_key(w, "parent");
     glim_jw_null(w);
-    glim_jw_key(w, "max_model_len"); /* SGLang, vLLM */
-    glim_jw_i64(w, m->n_ctx);
-    glim_jw_key(w, "context_length");
-    glim_jw_i64(w, m->n_ctx);
+    put_known(w, "max_model_len", (uint64_t)m->n_ctx); /* SGLang, vLLM */
+    put_known(w, "context_length", (uint64_t)m->n_ctx);
     glim_jw_key(w, "meta"); /* llama-server */
     glim_jw_object(w);
-    glim_jw_key(w, "n_ctx_train");
-    glim_jw_i64(w, m->n_ctx_train);
-    glim_jw_key(w, "n_params");
-    glim_jw_u64(w, m->n_param);
+    put_known(w, "n_ctx_train", (uint64_t)m->n_ctx_train);
+    put_known(w, "n_params", m->n_param);
     glim_jw_key(w, "size");
     glim_jw_u64(w, m->size_bytes);
     glim_jw_object_end(w);

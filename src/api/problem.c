@@ -151,6 +151,7 @@ int glim_problem_status_of(glim_problem_fn shape, const glim_problem *p)
 bool glim_problem_retry(const glim_problem *p)
 {
     int status = glim_problem_status(p);
+    if (p->kind == GLIM_PROBLEM_NO_ROOM) return false;
     return status == 408 || status == 429 || (status >= 500 && status != 501);
 }
 
@@ -224,6 +225,7 @@ static const char *llama_type(const glim_problem *p)
     case GLIM_PROBLEM_MEMORY:
     case GLIM_PROBLEM_UNHEALTHY:
     case GLIM_PROBLEM_NO_SLOT:
+    case GLIM_PROBLEM_NO_ROOM:
         return "unavailable_error";
     default:
         return row_of(p)->type;

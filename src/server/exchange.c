@@ -176,6 +176,9 @@ static void refuse_model(glim_exchange *x, const glim_error *e)
         glim_exchange_fail(x, GLIM_PROBLEM_BUSY, NULL, "%s", e->msg);
         x->problem.retry_after_s = 10;
         break;
+    case GLIM_E_LIMIT:
+        glim_exchange_fail(x, GLIM_PROBLEM_NO_ROOM, "model", "%s", e->msg);
+        break;
     default:
         (void)glim_exchange_refuse(x, e);
         break;
@@ -191,7 +194,7 @@ static void model_ready(void *user, glim_host *host, const glim_error *e)
         glim_prep_push(x->s->prep, x);
     } else {
         if (e->code == GLIM_E_FULL || e->code == GLIM_E_STATE || e->code == GLIM_E_NOMEM ||
-            e->code == GLIM_E_CANCELLED)
+            e->code == GLIM_E_LIMIT || e->code == GLIM_E_CANCELLED)
             refuse_model(x, e);
         else
             glim_exchange_fail(x, GLIM_PROBLEM_INTERNAL, "model",

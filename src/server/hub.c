@@ -411,9 +411,9 @@ static glim_err open_encoder(glim_hub *h, glim_host *m, progress *p, glim_error 
 static glim_err too_large(const glim_hub *h, const glim_host *m, glim_error *e)
 {
     if (m == h->hosts || h->o.memory_max == 0 || m->bytes <= h->o.memory_max) return GLIM_OK;
-    return glim_fail(e, GLIM_E_NOMEM,
+    return glim_fail(e, GLIM_E_LIMIT,
                      "model %s needs %llu MiB, --model-memory allows %llu: allow more, or use a "
-                     "smaller one",
+                     "smaller one or, of a chat model, a shorter --ctx",
                      GLIM_QUOTE(m->name), (unsigned long long)((m->bytes + 0xFFFFF) >> 20),
                      (unsigned long long)(h->o.memory_max >> 20));
 }

@@ -190,8 +190,8 @@ static void models(void **state)
                                            {.id = {"x", 1}, .kind = (glim_api_kind)9}};
 #define EMPTY_MODEL(id, kind)                                                                      \
     "{\"id\":\"" id "\",\"object\":\"model\",\"created\":0,\"owned_by\":\"glim\",\"root\":\"" id   \
-    "\",\"parent\":null,\"max_model_len\":0,\"context_length\":0,"                                 \
-    "\"meta\":{\"n_ctx_train\":0,\"n_params\":0,\"size\":0},\"kind\":\"" kind "\"}"
+    "\",\"parent\":null,\"max_model_len\":null,\"context_length\":null,"                           \
+    "\"meta\":{\"n_ctx_train\":null,\"n_params\":null,\"size\":0},\"kind\":\"" kind "\"}"
     glim_buf_clear(&b);
     assert_int_equal(glim_models_encode(kinds, 3, &b), GLIM_OK);
     script_check(&b,

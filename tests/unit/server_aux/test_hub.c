@@ -307,7 +307,7 @@ static void too_large(void **state)
     start(&f, two, 2, 0, 100000);
     assert_false(ask(&f, &a, "second", GLIM_KIND_RERANK));
     assert_null(wait_for(&a));
-    assert_int_equal(a.e.code, GLIM_E_NOMEM);
+    assert_int_equal(a.e.code, GLIM_E_LIMIT);
     assert_non_null(strstr(a.e.msg, "--model-memory"));
     assert_int_equal(atomic_load(&f.n_went), 0); /* nobody went for that */
     stop(&f);
@@ -326,7 +326,7 @@ static void too_large_when_here(void **state)
     for (int i = 0; i < 2; i++) {
         assert_false(ask(&f, &a, "second", GLIM_KIND_RERANK));
         assert_null(wait_for(&a));
-        assert_int_equal(a.e.code, GLIM_E_NOMEM);
+        assert_int_equal(a.e.code, GLIM_E_LIMIT);
         assert_non_null(strstr(a.e.msg, "--model-memory"));
     }
     /* The first, which is larger still, had to make room, and comes again. */
