@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Measures glim and llama.cpp (through the package xllamacpp) on the same encoder and the same texts.
+"""Measures glim and llama.cpp on the same encoder and the same texts.
 
     bench/encoders.py MODEL_FOLDER --glim build/bench/encoders [--llama PYTHON] [--types F32,F16,BF16,Q8_0]
 
 MODEL_FOLDER is a BERT-like model as safetensors with tokenizer.json. PYTHON is an interpreter that can import
-xllamacpp (that of a virtual environment, say); without it only glim is measured. Needs the packages gguf, numpy,
-safetensors and tokenizers.
+xllamacpp, or else llama_cpp (llama-cpp-python, which can be built for the machine at hand); without it only glim is
+measured. This script itself needs the packages gguf, numpy, safetensors and tokenizers.
 
 How it is fair:
   - GGUF twins of the folder are written in each type, and both programs read the same files.
   - Both get token ids, so neither pays for its tokenizer; loading and process start are not counted.
   - Runs alternate: glim, llama.cpp, glim, ... for each type, each a fresh process that warms up with one whole run.
-  - llama.cpp is asked through its server object, without a socket, all texts in one call, base64 vectors; batches and
-    slots are what was fastest here (--n-batch, --slots), flash attention as it comes.
+  - llama.cpp is asked without a socket: through xllamacpp's server object, all texts in one call and base64 vectors
+    back, or through the library itself with batches that are filled beforehand. Flash attention as it comes.
+  - Where a machine is shared, the clock says little: the ratio of processor time stands beside it. With more than one
+    thread it counts waiting in a loop as work, on both sides.
   - The vectors of both are compared with each other: what is fast and wrong shows.
+(*) marks where llama.cpp crashed with weights in its own layout (use_extra_bufts) and was run without.
 """
 import argparse
 import base64
@@ -133,40 +136,105 @@ def write_gguf(folder, type_name, path):
 
 LLAMA_SIDE = r'''
 import base64, json, sys, time
-import xllamacpp as x
-path, ids_path, threads, n_batch, slots, reps, out = sys.argv[1:8]
+path, ids_path, threads, n_batch, slots, reps, out, extra = sys.argv[1:9]
+threads, n_batch, slots, reps = int(threads), int(n_batch), int(slots), int(reps)
 ids = [[int(t) for t in line.split()] for line in open(ids_path)]
-p = x.CommonParams()
-p.model.path = path
-p.embedding = True
-p.n_gpu_layers = 0
-p.cpuparams.n_threads = p.cpuparams_batch.n_threads = int(threads)
-p.n_batch = p.n_ubatch = int(n_batch)
-p.n_parallel = int(slots)
-p.n_ctx = 512 * int(slots)
-p.pooling_type = x.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-p.verbosity = -1
-server = x.Server(p)
-request = json.dumps({"input": ids, "encoding_format": "base64", "embd_normalize": -1})
-for i in range(int(reps) + 1):
-    t0 = time.perf_counter()
-    answer = server.handle_embeddings(request)
-    s = time.perf_counter() - t0
+
+def with_server(x):
+    p = x.CommonParams()
+    p.model.path = path
+    p.embedding = True
+    p.n_gpu_layers = 0
+    p.cpuparams.n_threads = p.cpuparams_batch.n_threads = threads
+    p.n_batch = p.n_ubatch = n_batch
+    p.n_parallel = slots
+    p.n_ctx = 512 * slots
+    p.pooling_type = x.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    p.verbosity = -1
+    server = x.Server(p)
+    request = json.dumps({"input": ids, "encoding_format": "base64", "embd_normalize": -1})
+    answer = []
+    def run():
+        answer[:] = [server.handle_embeddings(request)]
+    def vectors():
+        a = answer[0]
+        a = json.loads(a) if isinstance(a, str) else a
+        return b"".join(base64.b64decode(r["embedding"]) for r in sorted(a["data"], key=lambda r: r["index"]))
+    return run, vectors
+
+def with_library(x):
+    import ctypes
+    with_library.quiet = x.llama_log_callback(lambda *a: None)  # must outlive this call
+    x.llama_log_set(with_library.quiet, None)
+    x.llama_backend_init()
+    mp = x.llama_model_default_params()
+    mp.n_gpu_layers = 0
+    mp.use_extra_bufts = extra == "1"
+    model = x.llama_model_load_from_file(path.encode(), mp)
+    cp = x.llama_context_default_params()
+    cp.n_ctx = cp.n_batch = cp.n_ubatch = n_batch
+    cp.n_seq_max = slots
+    cp.n_threads = cp.n_threads_batch = threads
+    cp.embeddings = True
+    cp.kv_unified = True
+    cp.pooling_type = x.LLAMA_POOLING_TYPE_MEAN
+    ctx = x.llama_init_from_model(model, cp)
+    n_embd = x.llama_model_n_embd(model)
+    batches, i = [], 0
+    while i < len(ids):  # filled before the clock starts
+        b, n, s = x.llama_batch_init(n_batch, 0, 1), 0, 0
+        while i < len(ids) and s < slots and n + len(ids[i]) <= n_batch:
+            for pos, t in enumerate(ids[i]):
+                b.token[n], b.pos[n], b.n_seq_id[n], b.logits[n] = t, pos, 1, 1
+                b.seq_id[n][0] = s
+                n += 1
+            s, i = s + 1, i + 1
+        b.n_tokens = n
+        batches.append((b, s))
+    rows = []
+    def run():
+        rows.clear()
+        for b, s in batches:
+            if x.llama_encode(ctx, b):
+                sys.exit("llama_encode failed")
+            rows.extend(ctypes.string_at(x.llama_get_embeddings_seq(ctx, k), 4 * n_embd) for k in range(s))
+    return run, lambda: b"".join(rows)
+
+try:
+    import xllamacpp
+    run, vectors = with_server(xllamacpp)
+except ImportError:
+    import llama_cpp
+    run, vectors = with_library(llama_cpp)
+for i in range(reps + 1):
+    wall, cpu = time.perf_counter(), time.process_time()
+    run()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if i > 0:
-        print(json.dumps({"seconds": s}), flush=True)
-answer = json.loads(answer) if isinstance(answer, str) else answer
-rows = sorted(answer["data"], key=lambda r: r["index"])
+        print(json.dumps({"seconds": wall, "cpu_seconds": cpu}), flush=True)
 with open(out, "wb") as f:
-    for r in rows:
-        f.write(base64.b64decode(r["embedding"]))
+    f.write(vectors())
 '''
 
 
 def run(command):
-    done = subprocess.run(command, capture_output=True, text=True)
+    """Repetitions as (seconds, processor seconds); None when the program was ended by a signal."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode < 0:
+        return None
     if done.returncode:
         sys.exit(f"{command[0]} failed ({done.returncode}):\n{done.stderr[-2000:]}")
-    return [json.loads(line)["seconds"] for line in done.stdout.splitlines() if line.startswith('{"seconds"')]
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"seconds"')]
+    return [(r["seconds"], r["cpu_seconds"]) for r in lines]
+
+
+def run_llama(args, path, ids_path, out):
+    """With the weights turned round for its own tile kernels where it can; where that crashes, without."""
+    for extra in ("1", "0"):
+        got = run([args.llama, "-c", LLAMA_SIDE, path, ids_path, args.threads, args.n_batch, args.slots, 2, out, extra])
+        if got:
+            return got, extra
+    sys.exit("llama.cpp crashed")
 
 
 def cosine_distance(a, b, n):
@@ -177,29 +245,33 @@ def cosine_distance(a, b, n):
 
 
 def measure(args, folder, ids_path, n_text, n_token, tmp):
-    print(f"{n_text} texts, {n_token} tokens, {args.threads} threads, medians of {args.rounds} rounds\n")
-    print("| weights | glim t/s | spread | llama.cpp t/s | spread | ratio | largest cosine distance |")
-    print("| :------ | -------: | -----: | ------------: | -----: | ----: | ----------------------: |")
+    print(f"{n_text} texts, {n_token} tokens, {args.threads} threads, {args.rounds} rounds, medians; kernels {args.level}\n")
+    print("| weights | glim t/s | spread | llama.cpp t/s | spread | ratio | ratio of processor time | cosine distance, largest |")
+    print("| :------ | -------: | -----: | ------------: | -----: | ----: | ----------------------: | -----------------------: |")
     for kind in args.types.split(","):
         path = tmp / f"{kind}.gguf"
         write_gguf(folder, kind, path)
         ours, theirs = tmp / "glim.bin", tmp / "llama.bin"
-        glim, llama = [], []
+        glim, llama, extra = [], [], "1"
         for _ in range(args.rounds):
-            glim += run([args.glim, path, ids_path, str(args.threads), args.level, str(args.glim_batch), "4", ours])[1:]
+            glim += run([args.glim, path, ids_path, args.threads, args.level, args.glim_batch, 4, ours])[1:]
             if args.llama:
-                llama += run([args.llama, "-c", LLAMA_SIDE, path, ids_path, str(args.threads), str(args.n_batch),
-                              str(args.slots), "2", theirs])
-        row = [kind] + rate(glim, n_token)
+                got, extra = run_llama(args, path, ids_path, theirs)
+                llama += got
+        row = [kind + ("" if extra == "1" else " (*)")] + rate(glim, n_token)
         if llama:
-            ratio = statistics.median(llama) / statistics.median(glim)
-            row += rate(llama, n_token) + [f"{ratio:.2f}", f"{cosine_distance(ours, theirs, n_text):.1e}"]
-        print("| " + " | ".join(row + ["-"] * (7 - len(row))) + " |", flush=True)
+            row += rate(llama, n_token) + [f"{median(llama, i) / median(glim, i):.2f}" for i in (0, 1)]
+            row += [f"{cosine_distance(ours, theirs, n_text):.1e}"]
+        print("| " + " | ".join(row + ["-"] * (8 - len(row))) + " |", flush=True)
 
 
-def rate(seconds, n_token):
-    return [f"{n_token / statistics.median(seconds):.0f}",
-            f"{n_token / max(seconds):.0f}-{n_token / min(seconds):.0f}"]
+def median(runs, i):
+    return statistics.median(r[i] for r in runs)
+
+
+def rate(runs, n_token):
+    wall = [r[0] for r in runs]
+    return [f"{n_token / median(runs, 0):.0f}", f"{n_token / max(wall):.0f}-{n_token / min(wall):.0f}"]
 
 
 def main():
@@ -207,14 +279,14 @@ def main():
     p.add_argument("model", type=pathlib.Path)
     p.add_argument("--glim", default="build/bench/encoders")
     p.add_argument("--machine", help="the glim program: also prints the machine's limits")
-    p.add_argument("--llama", help="a Python that can import xllamacpp")
+    p.add_argument("--llama", help="a Python that can import xllamacpp or llama_cpp")
     p.add_argument("--types", default="F32,F16,BF16,Q8_0")
     p.add_argument("--texts", type=int, default=1000)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--level", default="auto", help="glim's --cpu")
     p.add_argument("--glim-batch", type=int, default=2048)
-    p.add_argument("--n-batch", type=int, default=2048)
+    p.add_argument("--n-batch", type=int, default=512)
     p.add_argument("--slots", type=int, default=64)
     p.add_argument("--max-tokens", type=int, default=256)
     p.add_argument("--keep", type=pathlib.Path, help="write ids and GGUF files here and leave them")

@@ -47,6 +47,12 @@ typedef struct glim_kernels {
     glim_type act[GLIM_TYPE_COUNT]; /* activation type that dot and gemm of a weight type want */
     glim_dot_fn dot[GLIM_TYPE_COUNT];
     glim_gemm_fn gemm[GLIM_TYPE_COUNT];
+    /* gemm for callers that bring many columns every time (encoders), never in turn with gemm or dot on the same
+     * weights: it may take other activations and other sums, and be slow for few columns. By itself it keeps gemm's
+     * promise: an element of y depends on its row and its column alone. Where there is none it is gemm.
+     * Test: MAG 4 against ref's dot; EXACT against itself with one row and one column. */
+    glim_type act_wide[GLIM_TYPE_COUNT];
+    glim_gemm_fn gemm_wide[GLIM_TYPE_COUNT];
     glim_pack_fn pack[GLIM_TYPE_COUNT];   /* by activation type: F32, BF16, Q8_0, Q8_K, BF16X3; also F16 (KV rows) */
     /* Cache rows and weight rows back to f32, by type: at least F32, F16, BF16, Q8_0; others fall to quant's decode. */
     void (*unpack[GLIM_TYPE_COUNT])(const void *x, float *y, int64_t n);

@@ -14,11 +14,13 @@
 /* Declares fn with the function type that the slot points to. */
 #define KERN(slot, needs, fn) extern __typeof__(*((const glim_kernels *)0)->slot) fn;
 #define ACT(type, needs, act_type)
+#define ACT_WIDE(type, needs, act_type)
 #include "kernels/ref/ref.def"
 #if GLIM_KERNELS_X86
 #include "kernels/x86/x86.def"
 #endif
 #undef ACT
+#undef ACT_WIDE
 #undef KERN
 
 #endif

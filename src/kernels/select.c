@@ -17,22 +17,32 @@ void glim_kernels_get(glim_cpu_level level, glim_kernels *out)
     if (level >= (needs)) out->slot = fn;
 #define ACT(type, needs, act_type)                                                                 \
     if (level >= (needs)) out->act[type] = act_type;
+#define ACT_WIDE(type, needs, act_type)                                                            \
+    if (level >= (needs)) out->act_wide[type] = act_type;
 #include "kernels/ref/ref.def"
 #if GLIM_KERNELS_X86
 #include "kernels/x86/x86.def"
 #endif
 #undef ACT
+#undef ACT_WIDE
 #undef KERN
+    for (int t = 0; t < GLIM_TYPE_COUNT; t++) {
+        if (out->gemm_wide[t]) continue;
+        out->gemm_wide[t] = out->gemm[t];
+        out->act_wide[t] = out->act[t];
+    }
     out->level = level;
 }
 
 static const glim_kernel_row rows[] = {
 #define KERN(slot, needs, fn) {#slot, #fn, needs},
 #define ACT(type, needs, act_type)
+#define ACT_WIDE(type, needs, act_type)
 #if GLIM_KERNELS_X86
 #include "kernels/x86/x86.def"
 #endif
 #undef ACT
+#undef ACT_WIDE
 #undef KERN
     {NULL, NULL, GLIM_CPU_REF}};
 

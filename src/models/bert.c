@@ -70,7 +70,7 @@ static void embed(const bert_model *m, glim_ops *o, const glim_enc_batch *b, con
 static glim_err product(glim_ops *o, const bert_linear *l, const float *x, int64_t n, float *y)
 {
     const glim_matmul mm = {&l->w, y, l->w.n_row};
-    return glim_op_matmul(o, &mm, 1, x, l->w.n_col, n);
+    return glim_op_matmul_wide(o, &mm, 1, x, l->w.n_col, n);
 }
 
 static glim_err linear(glim_ops *o, const bert_linear *l, const float *x, int64_t n, float *y)
@@ -115,7 +115,7 @@ static glim_err block(const bert_model *m, const bert_layer *l, glim_ops *o,
                                   {&l->k.w, w->k + at, n_embd},
                                   {&l->v.w, w->v + at, n_embd}};
         const float *bias[] = {l->q.b, l->k.b, l->v.b};
-        rc = glim_op_matmul(o, in, 3, x + at, n_embd, n_row);
+        rc = glim_op_matmul_wide(o, in, 3, x + at, n_embd, n_row);
         for (int i = 0; !rc && i < 3; i++)
             glim_op_add_bias(o, in[i].y, n_embd, bias[i], n_row, n_embd);
     }

@@ -52,6 +52,7 @@ static uint8_t *pack_inputs(glim_ops *o, glim_type act, const float *x, int64_t 
 
 typedef struct matmul_job {
     const glim_ops *o;
+    const glim_gemm_fn *gemm; /* by type */
     const glim_matmul *mm;
     size_t n_mat;
     const uint8_t *x[MATS_MAX];
@@ -71,23 +72,24 @@ static void matmul_pieces(void *arg, int64_t begin, int64_t end, int i_thread)
         const glim_mat *w = j->mm[m].w;
         int64_t row = (piece - j->first_piece[m]) * j->rows[m],
                 n_row = GLIM_MIN(j->rows[m], w->n_row - row);
-        j->o->k->gemm[w->type](w->data + (size_t)row * w->row_bytes, w->row_bytes, n_row, j->x[m],
-                               j->x_bytes[m], j->n_tok, w->n_col, j->mm[m].y + row,
-                               j->mm[m].y_stride);
+        j->gemm[w->type](w->data + (size_t)row * w->row_bytes, w->row_bytes, n_row, j->x[m],
+                         j->x_bytes[m], j->n_tok, w->n_col, j->mm[m].y + row, j->mm[m].y_stride);
     }
 }
 
-glim_err glim_op_matmul(glim_ops *o, const glim_matmul *mm, size_t n_mat, const float *x,
-                        int64_t x_stride, int64_t n_tok)
+/* gemm and acts are of one kind, both by type. */
+static glim_err matmul(glim_ops *o, const glim_gemm_fn *gemm, const glim_type *acts,
+                       const glim_matmul *mm, size_t n_mat, const float *x, int64_t x_stride,
+                       int64_t n_tok)
 {
     if (GLIM_NEVER(n_mat > MATS_MAX)) return GLIM_E_INTERNAL;
     glim_mark mark = glim_arena_mark(o->step);
-    matmul_job j = {.o = o, .mm = mm, .n_mat = n_mat, .n_tok = n_tok};
+    matmul_job j = {.o = o, .gemm = gemm, .mm = mm, .n_mat = n_mat, .n_tok = n_tok};
     for (size_t m = 0; m < n_mat; m++) {
         const glim_mat *w = mm[m].w;
-        glim_type act = o->k->act[w->type];
+        glim_type act = acts[w->type];
         for (size_t i = 0; i < m && !j.x[m]; i++) /* packed already for an earlier matrix? */
-            if (o->k->act[mm[i].w->type] == act) j.x[m] = j.x[i], j.x_bytes[m] = j.x_bytes[i];
+            if (acts[mm[i].w->type] == act) j.x[m] = j.x[i], j.x_bytes[m] = j.x_bytes[i];
         if (!j.x[m] && act == GLIM_F32) {
             j.x[m] = (const uint8_t *)x;
             j.x_bytes[m] = (size_t)x_stride * sizeof(float);
@@ -101,6 +103,18 @@ glim_err glim_op_matmul(glim_ops *o, const glim_matmul *mm, size_t n_mat, const 
     glim_pool_run(o->pool, j.first_piece[n_mat], 1, matmul_pieces, &j);
     glim_arena_rewind(o->step, mark);
     return GLIM_OK;
+}
+
+glim_err glim_op_matmul(glim_ops *o, const glim_matmul *mm, size_t n_mat, const float *x,
+                        int64_t x_stride, int64_t n_tok)
+{
+    return matmul(o, o->k->gemm, o->k->act, mm, n_mat, x, x_stride, n_tok);
+}
+
+glim_err glim_op_matmul_wide(glim_ops *o, const glim_matmul *mm, size_t n_mat, const float *x,
+                             int64_t x_stride, int64_t n_tok)
+{
+    return matmul(o, o->k->gemm_wide, o->k->act_wide, mm, n_mat, x, x_stride, n_tok);
 }
 
 typedef struct heads_job {

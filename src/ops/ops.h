@@ -44,6 +44,11 @@ typedef struct glim_matmul {
 GLIM_MUST_USE glim_err glim_op_matmul(glim_ops *o, const glim_matmul *mm, size_t n_mat,
                                       const float *x, int64_t x_stride, int64_t n_tok);
 
+/* The same by gemm_wide (kernels.h): for models that always bring many tokens. Sums and rounding may be
+ * others than glim_op_matmul's, so a model takes one of the two for all it computes. */
+GLIM_MUST_USE glim_err glim_op_matmul_wide(glim_ops *o, const glim_matmul *mm, size_t n_mat,
+                                           const float *x, int64_t x_stride, int64_t n_tok);
+
 /* A matrix of its own for each head: y[t][h] = w_h x[t][h].
  * Shape: x [n_tok][w->n] rows of n_col, strides between tokens and between heads in floats; y
  * likewise, n_row each. */

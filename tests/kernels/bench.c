@@ -31,10 +31,11 @@ static void run_dot(const job *j, const glim_kernels *k)
 }
 static void run_gemm(const job *j, const glim_kernels *k)
 {
-    glim_type act = k->act[j->type];
-    k->gemm[j->type](j->w, ck_row_bytes(j->type, j->n), j->n_row,
-                     act == GLIM_F32 ? (const void *)j->x : j->xp, ck_row_bytes(act, j->n),
-                     j->n_col, j->n, j->y, j->n_row);
+    bool wide = j->slot[4] == '_';
+    glim_type act = (wide ? k->act_wide : k->act)[j->type];
+    (wide ? k->gemm_wide : k->gemm)[j->type](
+        j->w, ck_row_bytes(j->type, j->n), j->n_row, act == GLIM_F32 ? (const void *)j->x : j->xp,
+        ck_row_bytes(act, j->n), j->n_col, j->n, j->y, j->n_row);
 }
 static void run_pack(const job *j, const glim_kernels *k)
 {
@@ -134,7 +135,8 @@ static void report(const ck *c, glim_cpu_level level, const job *j, const char *
 
 static void bench_products(ck *c, glim_cpu_level level, bool gemm)
 {
-    glim_type act = c->fast->act[c->type];
+    glim_type act =
+        (strncmp(c->slot, "gemm_wide", 9) == 0 ? c->fast->act_wide : c->fast->act)[c->type];
     size_t row = ck_row_bytes(c->type, 2048);
     job j = {.run = gemm ? run_gemm : run_dot,
              .type = c->type,

@@ -28,6 +28,7 @@ typedef struct ck {
     const glim_kernels *ref, *fast;
     const char *slot, *name; /* of the row under test */
     glim_type type;          /* of slots that are arrays */
+    bool wide;               /* products are those of gemm_wide */
     glim_rng rng;
     char where[160]; /* case at hand, for messages and for the crash handler */
     uint64_t n_case, n_fail;

@@ -4,6 +4,8 @@
  * quant/bf16x3.c), and so are their activations: of the products of parts those count that reach
  * 2^-23 of the whole, 5 of 6 and 6 of 9. That is f32 arithmetic at several times the speed of f32
  * instructions.
+ * Taking weights apart costs more than reading them, so F16 and F32 are for many columns only: with
+ * one column they would be half as fast as vectors.
  * Thread: any, pure.   See: gemm_amx.inc */
 #include "kernels/x86/vec_amx.h"
 
@@ -91,6 +93,7 @@ void GLIM_K(pack_bf16x3)(const float *x, void *y, int64_t n)
 }
 
 #define GEMM_TYPE bf16
+#define AMX_WIDE 0
 #define AMX_WBYTES 2
 #define AMX_WPARTS 1
 #define AMX_XBLOCK 64
@@ -107,6 +110,7 @@ void GLIM_K(pack_bf16x3)(const float *x, void *y, int64_t n)
 
 /* Left out: second part times third. */
 #define GEMM_TYPE f16
+#define AMX_WIDE 1
 #define AMX_WBYTES 2
 #define AMX_WPARTS 2
 #define AMX_XBLOCK 192
@@ -134,6 +138,7 @@ void GLIM_K(pack_bf16x3)(const float *x, void *y, int64_t n)
 
 /* Left out: second part times third and third times third. */
 #define GEMM_TYPE f32
+#define AMX_WIDE 1
 #define AMX_WBYTES 4
 #define AMX_WPARTS 3
 #define AMX_XBLOCK 192

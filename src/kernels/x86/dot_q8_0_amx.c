@@ -60,31 +60,37 @@ static void turn(const uint8_t *w, size_t w_stride, int64_t n_row, int64_t n_blo
     }
 }
 
-/* y[c][0..16) += of n_col columns, which is constant where they are 16; `rows` masks the last ones. */
+/* y[c][0..16) += for n_col columns, which is constant where they are 16; `rows` masks the last ones.
+ * Columns that are not there are 0 on the way and neither read nor written. */
 VEC_FN void columns(const uint8_t *x, size_t x_stride, const float *dx, const uint8_t (*q)[512],
                     const float (*dw)[AMX_ROWS], int64_t n_block, float *y, int64_t y_stride,
                     __mmask16 rows, bool first, int64_t n_col)
 {
     _Alignas(64) int32_t sum[2][SUM_BYTES / 4];
     vf acc[AMX_ROWS];
-    VEC_UNROLL for (int c = 0; c < n_col; c++) acc[c] =
-        first ? vf_zero() : _mm512_maskz_loadu_ps(rows, y + c * y_stride);
+    if (n_col < AMX_ROWS) memset(sum, 0, sizeof(sum));
+    VEC_UNROLL for (int c = 0; c < AMX_ROWS; c++) acc[c] =
+        first || c >= n_col ? vf_zero() : _mm512_maskz_loadu_ps(rows, y + c * y_stride);
     for (int64_t b = 0; b < n_block; b++) {
         int32_t *s = sum[b & 1];
+        AMX_FENCE();
         _tile_zero(0);
         _tile_loadd(4, x + (size_t)b * N_BLOCK + 2, x_stride);
         _tile_loadd(6, q[b], 64);
         _tile_dpbssd(0, 4, 6);
         _tile_stored(0, s, 64);
+        AMX_FENCE();
         vf d = vf_load(dw[b]);
-        VEC_UNROLL for (int c = 0; c < n_col; c++)
+        VEC_UNROLL for (int c = 0; c < AMX_ROWS; c++)
         {
             vf p = vf_mul(_mm512_cvtepi32_ps(_mm512_load_si512(s + AMX_ROWS * c)), d);
             acc[c] = vf_fma(p, vf_set1(dx[AMX_ROWS * b + c]), acc[c]);
         }
     }
-    VEC_UNROLL for (int c = 0; c < n_col; c++)
-        _mm512_mask_storeu_ps(y + c * y_stride, rows, acc[c]);
+    VEC_UNROLL for (int c = 0; c < AMX_ROWS; c++)
+    {
+        if (c < n_col) _mm512_mask_storeu_ps(y + c * y_stride, rows, acc[c]);
+    }
 }
 
 static void columns_16(const uint8_t *x, size_t x_stride, const float *dx, const turned *w,
@@ -94,7 +100,7 @@ static void columns_16(const uint8_t *x, size_t x_stride, const float *dx, const
     columns(x, x_stride, dx, w->q[tile], w->d[tile], n_block, y, y_stride, rows, first, AMX_ROWS);
 }
 
-/* Less than 16 of them: in memory instead of registers. */
+/* Less than 16 of them. */
 static void columns_n(const uint8_t *x, size_t x_stride, const float *dx, const turned *w,
                       int64_t tile, int64_t n_block, float *y, int64_t y_stride, __mmask16 rows,
                       bool first, int64_t n_col)
@@ -146,11 +152,13 @@ static void column(const uint8_t *w, size_t w_stride, int64_t n, const uint8_t *
     for (int64_t b = 0; b < n_block; b++, w += N_BLOCK, x += N_BLOCK) {
         uint16_t h;
         memcpy(&h, x, sizeof(h));
+        AMX_FENCE();
         _tile_zero(0);
         _tile_loadd(4, w + 2, w_stride);
         _tile_loadd(6, x + 2, 4);
         _tile_dpbssd(0, 4, 6);
         _tile_stored(0, sum[b & 1], 4);
+        AMX_FENCE();
         vf p = vf_mul(_mm512_cvtepi32_ps(_mm512_load_si512(sum[b & 1])), scales(w, w_stride, n));
         acc = vf_fma(p, vf_set1(_cvtsh_ss(h)), acc);
     }

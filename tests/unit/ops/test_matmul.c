@@ -19,9 +19,12 @@ static double naive(const float *w, const float *x, int64_t n)
     return s;
 }
 
-static void test_two_matrices(void **state)
+typedef glim_err (*matmul_fn)(glim_ops *o, const glim_matmul *mm, size_t n_mat, const float *x,
+                              int64_t x_stride, int64_t n_tok);
+static const matmul_fn both[] = {glim_op_matmul, glim_op_matmul_wide};
+
+static void two_matrices(matmul_fn matmul)
 {
-    (void)state;
     const int64_t rows[] = {1, 37};
     float *w0 = opsfix_floats(1, rows[0] * N_COL), *w1 = opsfix_floats(2, rows[1] * N_COL),
           *x = opsfix_floats(3, N_TOK * 100);
@@ -32,7 +35,7 @@ static void test_two_matrices(void **state)
             float y0[N_TOK * 1], y1[N_TOK * 40];
             opsfix_open(&f, (glim_cpu_level)level, n_thread, glim_op_matmul_scratch(N_COL, N_TOK));
             const glim_matmul mm[] = {{&m0, y0, 1}, {&m1, y1, 40}};
-            assert_int_equal(glim_op_matmul(&f.o, mm, 2, x, 100, N_TOK), GLIM_OK);
+            assert_int_equal(matmul(&f.o, mm, 2, x, 100, N_TOK), GLIM_OK);
             for (int64_t t = 0; t < N_TOK; t++) {
                 assert_true(fabs((double)y0[t] - naive(w0, x + t * 100, N_COL)) < 1e-4);
                 for (int64_t r = 0; r < rows[1]; r++)
@@ -46,13 +49,19 @@ static void test_two_matrices(void **state)
     glim_free(x);
 }
 
-/* A quantised product must be the same bits for one token alone, in a chunk, and with any number of
- * threads. */
-static void test_grouping_changes_nothing(void **state)
+static void test_two_matrices(void **state)
 {
     (void)state;
+    for (size_t i = 0; i < GLIM_COUNT(both); i++)
+        two_matrices(both[i]);
+}
+
+/* A quantised product must be the same bits for one token alone, in a chunk, and with any number of
+ * threads. */
+static void grouping_changes_nothing(matmul_fn matmul)
+{
     enum { ROWS = 70, COLS = 256 };
-    static const glim_type types[] = {GLIM_F32, GLIM_BF16, GLIM_Q8_0};
+    static const glim_type types[] = {GLIM_F32, GLIM_F16, GLIM_BF16, GLIM_Q8_0};
     float *wf = opsfix_floats(5, ROWS * COLS), *x = opsfix_floats(6, N_TOK * COLS);
     uint8_t *w = glim_alloc(ROWS * COLS * 4);
     for (size_t i = 0; i < GLIM_COUNT(types); i++)
@@ -65,12 +74,12 @@ static void test_grouping_changes_nothing(void **state)
             opsfix f;
             opsfix_open(&f, (glim_cpu_level)level, 2, glim_op_matmul_scratch(COLS, N_TOK));
             glim_matmul mm = {&m, all, ROWS};
-            assert_int_equal(glim_op_matmul(&f.o, &mm, 1, x, COLS, N_TOK), GLIM_OK);
+            assert_int_equal(matmul(&f.o, &mm, 1, x, COLS, N_TOK), GLIM_OK);
             opsfix_close(&f);
             opsfix_open(&f, (glim_cpu_level)level, 1, glim_op_matmul_scratch(COLS, N_TOK));
             mm.y = one;
             for (int64_t t = 0; t < N_TOK; t++) {
-                assert_int_equal(glim_op_matmul(&f.o, &mm, 1, x + t * COLS, COLS, 1), GLIM_OK);
+                assert_int_equal(matmul(&f.o, &mm, 1, x + t * COLS, COLS, 1), GLIM_OK);
                 assert_memory_equal(one, all + t * ROWS, sizeof one);
             }
             opsfix_close(&f);
@@ -78,6 +87,13 @@ static void test_grouping_changes_nothing(void **state)
     glim_free(wf);
     glim_free(x);
     glim_free(w);
+}
+
+static void test_grouping_changes_nothing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < GLIM_COUNT(both); i++)
+        grouping_changes_nothing(both[i]);
 }
 
 static void test_heads(void **state)
