@@ -306,6 +306,56 @@ typedef struct glim_keyword_hit {
 } glim_keyword_hit;
 glim_err glim_keyword_encode(glim_str model, const glim_keyword_hit *k, size_t n, glim_buf *out);
 
+/* ---- ask_*.c, hear_*.c: the other direction, requests to other servers and what they answer ------ */
+
+/* A chat as a client asks it. Borrowed by everything below. */
+typedef struct glim_ask {
+    glim_str model;
+    const glim_chat *chat;
+    const glim_gen_opts *gen;
+    bool stream, json_object;
+    glim_str meta, extra; /* JSON objects, checked; n 0: none */
+    glim_str user_id, request_id;
+} glim_ask;
+
+/* What a body says went wrong, in any of the shapes: {"error": {"code", "message"}}, {"error": "text"}, {"code", "msg"},
+ * {"object": "error"}, {"detail"}. False: it says nothing of the kind. Texts are cut and made safe to print. */
+typedef struct glim_remote {
+    char code[64], message[400], request_id[129];
+} glim_remote;
+bool glim_remote_read(glim_str body, glim_remote *out);
+
+/* Turns pieces of a reply into the engine's events. */
+typedef struct glim_hear glim_hear;
+typedef struct glim_wire_dialect {
+    const char *name;
+    bool lines; /* a stream is NDJSON, not server-sent events */
+    /* Appends the body. Errors: INPUT (what this wire cannot say: which field), NOMEM. */
+    glim_err (*ask)(const glim_ask *a, glim_buf *out, glim_error *e);
+    /* NULL: out of memory. fn's false is remembered and ends the feeding with CANCELLED. */
+    glim_hear *(*hear_new)(const glim_ask *a, glim_event_fn fn, void *user);
+    /* One event's data of a stream, or the whole body (whole). *over: nothing follows that counts. Errors: FORMAT (not what it
+     * should be: what), REMOTE (the server reports a failure: remote is filled), CANCELLED, NOMEM. */
+    glim_err (*hear)(glim_hear *h, glim_str json, bool whole, bool *over, glim_remote *remote, glim_error *e);
+    /* After the last piece: broken-off calls, then STOP. Errors: FORMAT (the stream ended in the middle), CANCELLED. */
+    glim_err (*hear_end)(glim_hear *h, glim_error *e);
+    void (*hear_free)(glim_hear *h);
+} glim_wire_dialect;
+extern const glim_wire_dialect glim_wire_openai, glim_wire_zhipu, glim_wire_ollama;
+
+/* ---- frames.c: a stream of bytes to whole events, cut anywhere ----------------------------------- */
+
+typedef struct glim_frames glim_frames;
+/* name: the event's ("" none); data: its data lines joined, or the line of an NDJSON stream. false stops. */
+typedef bool (*glim_frame_fn)(void *user, glim_str name, glim_str data);
+glim_frames *glim_frames_new(bool lines, size_t event_max, glim_frame_fn fn, void *user); /* NULL: out of memory */
+void glim_frames_free(glim_frames *f);
+/* Errors: LIMIT (an event larger than event_max), FORMAT (NUL bytes; invalid UTF-8), CANCELLED (fn said so), NOMEM. */
+GLIM_MUST_USE glim_err glim_frames_feed(glim_frames *f, glim_str bytes, glim_error *e);
+/* The end of the stream. An event that was not closed by a blank line is lost, as the specification has it; *cut says that
+ * there was one. */
+GLIM_MUST_USE glim_err glim_frames_end(glim_frames *f, bool *cut, glim_error *e);
+
 /* ---- ollama_info.c: what Ollama's clients ask beside generating -------------------------------- */
 
 #define GLIM_OLLAMA_VERSION "0.17.1" /* of the API that is spoken; clients want at least 0.14.3 */
