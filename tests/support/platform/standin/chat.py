@@ -251,8 +251,7 @@ def calls_of(site, answer):
 
 def frame(site, rq, chat):
     """The members that every object of a reply shares."""
-    made = site.store.new_id()
-    return {"id": made, "request_id": str(chat.get("request_id", made)), "created": site.store.now, "model": chat["model"]}
+    return {"id": rq.made, "request_id": rq.request_id, "created": site.store.now, "model": chat["model"]}
 
 
 def complete(site, rq, chat, model):
@@ -338,7 +337,7 @@ def async_completions(site, rq):
     if chat.get("stream"):
         raise Refusal("1214", "stream")
     done = complete(site, rq, chat, model)
-    task = site.add_task(rq, chat["model"], done["request_id"], {k: done[k] for k in ("created", "choices", "usage")})
+    task = site.add_task(rq, chat["model"], {k: done[k] for k in ("created", "choices", "usage")})
     return Reply.of_json(task)
 
 

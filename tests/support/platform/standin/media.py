@@ -171,15 +171,14 @@ def images(site, rq):
         made = {"b64_json": base64.b64encode(data).decode()}
     else:
         made = {"url": publish(site, data, "image/png", "picture.png")}
-    request_id = i.get("request_id", site.store.new_id())
-    return Reply.of_json({"created": site.store.now, "request_id": request_id, "data": [made],
+    return Reply.of_json({"created": site.store.now, "request_id": rq.request_id, "data": [made],
                           "content_filter": [{"role": "user", "level": 3}]})
 
 
 def images_async(site, rq):
     i = check_image(rq)
     url = publish(site, picture(i["prompt"]), "image/png", "picture.png")
-    return Reply.of_json(site.add_task(rq, i["model"], i.get("request_id"), {"image_result": [{"url": url}]}))
+    return Reply.of_json(site.add_task(rq, i["model"], {"image_result": [{"url": url}]}))
 
 
 def videos(site, rq):
@@ -193,7 +192,7 @@ def videos(site, rq):
     prompt = v.get("prompt", "")
     result = {"video_result": [{"url": publish(site, film(prompt), "video/mp4", "video.mp4"),
                                 "cover_image_url": publish(site, picture(prompt), "image/png", "cover.png")}]}
-    return Reply.of_json(site.add_task(rq, v["model"], v.get("request_id"), result))
+    return Reply.of_json(site.add_task(rq, v["model"], result))
 
 
 def speech(site, rq):
@@ -203,7 +202,7 @@ def speech(site, rq):
     data = sound(s["input"])
     if not s.get("stream"):
         return Reply.of_bytes(data, "audio/wav")
-    base = {"request_id": s.get("request_id", site.store.new_id()), "created": site.store.now}
+    base = {"request_id": rq.request_id, "created": site.store.now}
     halves = (data[: len(data) // 2], data[len(data) // 2 :])
     pack = bytes.hex if s.get("encode_format") == "hex" else lambda b: base64.b64encode(b).decode()
     events = [{**base, "choices": [{"index": 0, "delta": {"role": "assistant", "content": pack(h)}}]} for h in halves]
@@ -213,9 +212,8 @@ def speech(site, rq):
 
 def web_search(site, rq):
     s = read(rq.json, SEARCH, rq)
-    made = site.store.new_id()
     intent = [{"query": s["search_query"], "intent": "SEARCH_ALL", "keywords": s["search_query"]}] if s.get("search_intent") else []
-    return Reply.of_json({"id": made, "request_id": s.get("request_id", made), "created": site.store.now,
+    return Reply.of_json({"id": rq.made, "request_id": rq.request_id, "created": site.store.now,
                           "search_intent": intent, "search_result": chat.search_hits(s["search_query"], s.get("count", 10))})
 
 
@@ -223,13 +221,12 @@ def reader(site, rq):
     r = read(rq.json, READER, rq)
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", r["url"]):
         raise Refusal("1214", "url")
-    made = site.store.new_id()
     mark = "" if r.get("return_format") == "text" else "# "
     page = {"title": "Title of " + r["url"], "description": "about " + r["url"], "url": r["url"],
             "content": f"{mark}Title of {r['url']}\n\nText of the page.", "metadata": {"lang": "en"}}
     if r.get("with_links_summary"):
         page["links"] = {"home": r["url"]}
-    return Reply.of_json({"id": made, "request_id": r.get("request_id", made), "created": site.store.now, "model": "reader",
+    return Reply.of_json({"id": rq.made, "request_id": rq.request_id, "created": site.store.now, "model": "reader",
                           "reader_result": page})
 
 
@@ -239,8 +236,7 @@ def tools(site, rq):
     models.find(t["model"], "search")
     chat.check_messages(t["messages"], models.ALL["glm-4"], rq)
     query = words.last_user(t["messages"])[0]
-    made = site.store.new_id()
-    base = {"id": made, "request_id": t.get("request_id", made), "created": site.store.now}
+    base = {"id": rq.made, "request_id": rq.request_id, "created": site.store.now}
     intent = [{"index": 0, "query": query, "intent": "SEARCH_ALL", "keywords": query}]
     hits = [{"index": i, **hit} for i, hit in enumerate(chat.search_hits(query, 3))]
     calls = [{"id": site.store.new_id("call_"), "index": 0, "type": "search_intent", "search_intent": intent},
@@ -258,9 +254,8 @@ def moderations(site, rq):
     m = read(rq.json, MODERATION, rq)
     models.find(m["model"], "moderation")
     text = m["input"] if isinstance(m["input"], str) else str(m["input"])
-    made = site.store.new_id()
     level = "REJECT" if "unsafe" in text else "PASS"
-    return Reply.of_json({"id": made, "request_id": made, "created": site.store.now, "model": m["model"],
+    return Reply.of_json({"id": rq.made, "request_id": rq.request_id, "created": site.store.now, "model": m["model"],
                           "result_list": [{"content_type": "text", "risk_level": level,
                                            "risk_type": ["unsafe"] if level == "REJECT" else []}],
                           "usage": {"moderation_text": {"call_count": 1}}})

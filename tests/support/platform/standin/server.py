@@ -5,6 +5,7 @@ import fnmatch
 import hashlib
 import http.server
 import json
+import re
 import socket
 import socketserver
 import ssl
@@ -146,29 +147,30 @@ class Site:
 
         return release
 
-    def add_task(self, rq, model, request_id, result):
+    def add_task(self, rq, model, result):
         """A task that is asked for later; the view that its creation answers with."""
-        made = self.store.new_id()
-        task = Task(made, str(request_id or made), model, result, rq.step.get("polls", self.settings["polls"]),
+        task = Task(rq.made, rq.request_id, model, result, rq.step.get("polls", self.settings["polls"]),
                     rq.step.get("outcome", "SUCCESS"))
-        self.store.tasks[rq.key, made] = task
-        return {"id": made, "request_id": task.request_id, "model": model, "task_status": "PROCESSING"}
+        self.store.tasks[rq.key, task.id] = task
+        return {"id": task.id, "request_id": task.request_id, "model": model, "task_status": "PROCESSING"}
 
     # -- one request
 
     def answer(self, rq, entry, main):
         """The reply to a request and how to send it."""
+        rq.made = self.store.new_id()
         rq.step = self.script.take(rq.method, rq.path)
         if rq.step:
             entry["step"] = rq.step.get("name", len(self.log))
         prefix, routes, error, locked = next((m for m in MOUNTS if rq.path.startswith(m[0] + "/")), ("", [], zhipu_error, False))
+        barred = self._admit(rq, entry, locked)
         try:
             if faults.replaces(rq.step):
                 reply = faults.replacement(rq.step, self._scripted(rq, error))
             elif not main:
                 reply = self._file(rq)
             else:
-                reply = self._route(rq, entry, rq.path[len(prefix):], routes, locked)
+                reply = self._route(rq, rq.path[len(prefix):], routes, barred)
         except Refusal as no:
             reply = error(no, rq.english)
         if locked:
@@ -194,15 +196,10 @@ class Site:
 
     def _stamp(self, rq, reply):
         """Every reply names its request: in a header, and in the body of an error on the Zhipu mounts."""
-        made = self.store.new_id()
-        if isinstance(rq.json, dict) and isinstance(rq.json.get("request_id"), str):
-            made = rq.json["request_id"]
         if reply.status >= 400 and rq.path.startswith("/api/") and reply.parts[0].startswith(b'{"error"'):
-            reply.parts = Reply.of_json({**json.loads(reply.parts[0]), "request_id": made}).parts
-        elif not reply.stream and reply.parts and reply.parts[0].startswith(b'{"id"'):
-            made = json.loads(reply.parts[0]).get("request_id", made)
-        if not any(c in made for c in "\r\n") and made.isascii():
-            reply.set("x-request-id", made)
+            reply.parts = Reply.of_json({**json.loads(reply.parts[0]), "request_id": rq.request_id}).parts
+        if re.fullmatch(r"[!-~]{1,128}", rq.request_id):
+            reply.set("x-request-id", rq.request_id)
 
     def _file(self, rq):
         found = match("/media/{}/{}", rq.path)
@@ -210,18 +207,33 @@ class Site:
             return Reply(404, [("Content-Type", "text/plain")], [b"no such file\n"])
         return media.download(self, rq, *found)
 
-    def _route(self, rq, entry, path, routes, locked):
+    def _admit(self, rq, entry, locked):
+        """Looks at key and body of every request, scripted or not, so that the log has both. What is wrong with them is
+        handed back and not raised: a scripted step comes first."""
+        barred = None
+        for look in (self._identify, self._open_body) if locked else (self._open_body,):
+            try:
+                look(rq, entry, locked)
+            except Refusal as no:
+                barred = barred or no
+        return barred
+
+    def _identify(self, rq, entry, locked):
+        rq.key = auth.identify(rq, self.keys)
+
+    def _route(self, rq, path, routes, barred):
         if rq.path == "/" and not routes:
             return Reply.of_bytes(b"stand-in of the platform\n", "text/plain")
-        if locked:
-            rq.key = auth.identify(rq, self.keys)
+        if barred and barred.status == 401:
+            raise barred
         allowed = []
         for method, pattern, handler in routes:
             values = match(pattern, path)
             if values is None:
                 continue
             if method == rq.method or (method == "GET" and rq.method == "HEAD"):
-                self._open_body(rq, entry, locked)
+                if barred:
+                    raise barred
                 return handler(self, rq, *values)
             allowed.append(method)
         if allowed:

@@ -40,6 +40,7 @@ class Request:
     problems: list = dataclasses.field(default_factory=list)
     json: object = None
     parts: list = None
+    made: str = ""  # the id that this request was given
     key: str = None  # the id of the key that it was let in with
     step: dict = dataclasses.field(default_factory=dict)  # the scripted step that it met
     unknown: list = dataclasses.field(default_factory=list)  # members that no document knows
@@ -55,6 +56,12 @@ class Request:
     def header(self, name, default=None):
         found = self.all(name)
         return found[0] if found else default
+
+    @property
+    def request_id(self):
+        """The caller's own, where it gave one."""
+        given = self.json.get("request_id") if isinstance(self.json, dict) else None
+        return self.made if given is None or isinstance(given, (bool, list, dict)) else str(given)
 
     @property
     def english(self):

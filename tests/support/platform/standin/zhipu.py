@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The Zhipu v4 mount beside chat: embeddings, reranking, counting, files, batches."""
+import dataclasses
 import json
 
 from . import chat, models, words
@@ -86,8 +87,7 @@ def rerank(site, rq):
         results.append(row)
     results.sort(key=lambda row: (-row["relevance_score"], row["index"]))
     used = words.count(r["query"]) + sum(map(words.count, r["documents"]))
-    made = site.store.new_id()
-    return Reply.of_json({"id": made, "request_id": r.get("request_id", made), "created": site.store.now,
+    return Reply.of_json({"id": rq.made, "request_id": rq.request_id, "created": site.store.now,
                           "results": results[: r.get("top_n") or None],
                           "usage": {"prompt_tokens": used, "total_tokens": used}})
 
@@ -98,8 +98,7 @@ def tokenizer(site, rq):
     chat.check_messages(t["messages"], model, rq)
     chat.check_tools(t.get("tools", []), rq)
     used = sum(map(chat.message_tokens, t["messages"]))
-    made = site.store.new_id()
-    return Reply.of_json({"id": made, "created": site.store.now, "request_id": t.get("request_id", made),
+    return Reply.of_json({"id": rq.made, "created": site.store.now, "request_id": rq.request_id,
                           "usage": {"prompt_tokens": used, "image_tokens": 0, "video_tokens": 0, "total_tokens": used}})
 
 
@@ -271,7 +270,8 @@ def finish_batch(site, rq, batch):
             if entry["url"].endswith("/embeddings"):
                 body = embed(rq, entry["body"])
             else:
-                body = chat.complete(site, rq, *chat.check(rq, entry["body"]))
+                line_rq = dataclasses.replace(rq, json=entry["body"], made=site.store.new_id())
+                body = chat.complete(site, line_rq, *chat.check(line_rq, entry["body"]))
             good.append({"id": batch["id"], "custom_id": entry["custom_id"], "response": {"status_code": 200, "body": body}})
         except Refusal as why:
             error = {"code": why.code, "message": why.text(rq.english)}
