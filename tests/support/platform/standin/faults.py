@@ -45,6 +45,8 @@ def check(step):
         raise BadStep(f"events: {step['events']!r} is none of {', '.join(ORDERS)}")
     if "status" in step and not 200 <= step["status"] <= 599:
         raise BadStep(f"status: {step['status']}")
+    if step.get("endless") == "":
+        raise BadStep("endless: nothing to repeat")
     if "raw_base64" in step:
         base64.b64decode(step["raw_base64"], validate=True)
     return {"path": "*", "times": 1, **step}
@@ -137,8 +139,6 @@ def plan_of(step, settings):
             setattr(plan, name, step[name])
     if "endless" in step:
         plan.endless = step["endless"].encode("utf-8")
-        if not plan.endless:
-            raise BadStep("endless: nothing to repeat")
     if "raw" in step:
         plan.raw = step["raw"].encode("utf-8", "surrogateescape")
     elif "raw_base64" in step:

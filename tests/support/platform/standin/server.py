@@ -400,10 +400,6 @@ class Listener(socketserver.ThreadingTCPServer):
             connection = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 
-    def handle_error(self, request, client_address):
-        """A fault of the stand-in itself must be seen."""
-        super().handle_error(request, client_address)
-
     def enter(self, connection):
         with self.guard:
             self.count += 1
