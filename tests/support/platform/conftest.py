@@ -25,4 +25,5 @@ def shared():
 def platform(shared):
     """Empty: no files, no tasks, no script, no log."""
     shared.reset()
-    return shared
+    yield shared
+    assert not [e["bug"] for e in shared.log() if "bug" in e]

@@ -10,7 +10,8 @@ import pytest
 from openai import OpenAI
 
 HELLO = [{"role": "user", "content": "Hello 你好"}]
-WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+WEATHER = {"type": "function", "function": {
+    "name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
 
 
 def client_of(platform, base=None, key=None, **more):
@@ -161,7 +162,8 @@ def test_s3_with_both_given(platform):
 
 def test_s3_curl(platform):
     """The guide's request as curl sends it."""
-    body = {"model": "glm-4.7-flash", "messages": [{"role": "user", "content": "你好，请介绍一下自己"}], "max_tokens": 2048, "temperature": 0.7}
+    body = {"model": "glm-4.7-flash", "messages": [{"role": "user", "content": "你好，请介绍一下自己"}],
+            "max_tokens": 2048, "temperature": 0.7}
     r = urllib.request.Request(platform.paas + "/chat/completions", json.dumps(body).encode(),
                                {"Content-Type": "application/json", "Authorization": "Bearer your-api-key"})
     with urllib.request.urlopen(r, timeout=5) as reply:
@@ -170,7 +172,8 @@ def test_s3_curl(platform):
 
 def test_s3_thinking(platform, guide):
     """As the guide writes it the package refuses before it asks anybody; extra_body is what works."""
-    ask = {"model": "glm-4.7-flash", "messages": [{"role": "user", "content": "如果 3 个工人 3 小时可以建 3 面墙..."}], "max_tokens": 4096}
+    ask = {"model": "glm-4.7-flash", "max_tokens": 4096,
+           "messages": [{"role": "user", "content": "如果 3 个工人 3 小时可以建 3 面墙..."}]}
     with pytest.raises(TypeError):
         guide.chat.completions.create(**ask, thinking={"type": "enabled"})
     assert platform.log() == []
@@ -218,7 +221,8 @@ def test_ollama_generate(oll):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_ollama_chat(oll, stream):
-    r = oll.chat(model="glm-4.7-flash", messages=[{"role": "user", "content": 'call get_weather {"city":"Rome"}'}], tools=[WEATHER], stream=stream)
+    r = oll.chat(model="glm-4.7-flash", messages=[{"role": "user", "content": 'call get_weather {"city":"Rome"}'}],
+                 tools=[WEATHER], stream=stream)
     replies = list(r) if stream else [r]
     calls = [c for p in replies for c in p.message.tool_calls or ()]
     assert len(calls) == 1 and calls[0].function.arguments == {"city": "Rome"} and replies[-1].done

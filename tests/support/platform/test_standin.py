@@ -102,6 +102,69 @@ def test_bodies(platform, body, headers):
     assert r.status == 400 and r.code == "1210"
 
 
+WHOLE = {  # a body with many members for each call, from which the wrong ones are made
+    CHAT: {"model": "glm-4.6v", "stream": True, "thinking": {"type": "enabled", "clear_thinking": True}, "temperature": 0.5,
+           "max_tokens": 9, "stop": ["x"], "response_format": {"type": "text"}, "user_id": "user-1", "meta": None, "messages": [
+               {"role": "user", "content": [{"type": "text", "text": "call f {}"}, {"type": "image_url", "image_url": {"url": "aGk="}}]},
+               {"role": "assistant", "content": None, "tool_calls": [
+                   {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+               {"role": "tool", "tool_call_id": "a", "content": "1"}],
+           "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}},
+                     {"type": "web_search", "web_search": {"enable": "True", "count": "5", "search_result": True}}]},
+    PAAS + "/embeddings": {"model": "embedding-3", "input": ["a"], "dimensions": 256},
+    PAAS + "/rerank": {"model": "rerank", "query": "a", "documents": ["b"], "top_n": 1, "return_documents": True},
+    PAAS + "/tokenizer": {"model": "glm-4", "messages": ASK["messages"], "tools": []},
+    PAAS + "/batches": {"input_file_id": "x", "endpoint": "/v4/chat/completions", "metadata": {}},
+    PAAS + "/images/generations": {"model": "cogview-4", "prompt": "x", "size": "512x512", "response_format": "url"},
+    PAAS + "/videos/generations": {"model": "cogvideox-2", "prompt": "x", "image_url": {"first": "aGk="}, "fps": 30},
+    PAAS + "/audio/speech": {"model": "glm-tts", "input": "x", "voice": "v", "stream": True, "speed": 1.0},
+    PAAS + "/web_search": {"search_engine": "search_std", "search_query": "x", "count": 3, "search_intent": True},
+    PAAS + "/reader": {"url": "https://example.invalid/", "timeout": 3, "return_format": "text"},
+    PAAS + "/tools": {"model": "web-search-pro", "messages": ASK["messages"], "stream": True},
+    PAAS + "/moderations": {"model": "moderation", "input": ["x"]},
+    "/v1/chat/completions": {**ASK, "stream": True, "stream_options": {"include_usage": True}, "n": 2, "tool_choice": "auto",
+                             "thinking": {"type": "enabled"}, "response_format": {"type": "text"}, "stop": "x"},
+    "/v1/completions": {"model": "glm-4", "prompt": ["a"], "stop": ["x"], "n": 2, "echo": True},
+    "/v1/embeddings": {"model": "embedding-3", "input": ["a"], "encoding_format": "base64", "dimensions": 256},
+    "/api/chat": {"model": "glm-4.7", "stream": False, "think": True, "options": {"num_predict": 3, "stop": ["x"]}, "messages": [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}]},
+    "/api/generate": {"model": "glm-4.7", "prompt": "x", "format": "json", "images": ["aGk="], "options": {"seed": 1}},
+    "/api/embed": {"model": "embedding-3", "input": ["x"], "dimensions": 8},
+    "/api/show": {"model": "glm-4"},
+    "/api/pull": {"model": "glm-4", "stream": False},
+}
+WRONG = (None, True, -1, 10**30, 0.5, "", "x", [], [None], [[]], ["x"], {}, {"type": []}, {"a": {"b": []}})
+
+
+def variants(value):
+    """The value with each member, at any depth, replaced by each wrong one in turn, and with each one left out."""
+    if isinstance(value, (dict, list)):
+        for k in value if isinstance(value, dict) else range(len(value)):
+            rest = value.copy()
+            del rest[k]
+            yield rest
+            for inside in (*WRONG, *variants(value[k])):
+                other = value.copy()
+                other[k] = inside
+                yield other
+
+
+@pytest.mark.parametrize("path", WHOLE)
+def test_wrong_members(platform, path):
+    """Any member of any call may be of any type: an answer or a refusal, never a fault (the fixture looks for `bug`)."""
+    address = urllib.parse.urlsplit(platform.url)
+    c = http.client.HTTPConnection(address.hostname, address.port, timeout=5)
+    seen = {}
+    for body in variants(WHOLE[path]):
+        c.request("POST", path, json.dumps(body), {**AUTH, "Content-Type": "application/json"})
+        r = Answer(c.getresponse())
+        seen[r.status] = seen.get(r.status, 0) + 1
+        assert r.status == 200 or (r.status in (400, 404) and r.json()["error"]), (body, r.body)
+    c.close()
+    assert seen.get(400), seen
+
+
 def test_a_body_that_is_too_long(platform):
     platform.set(max_body=100)
     r = ask(platform, "POST", CHAT, b" " * 101, {**AUTH, "Content-Type": "application/json"})
@@ -153,6 +216,7 @@ FILE = b'Content-Disposition: form-data; name="file"; filename="a.jsonl"\r\nCont
     (form(b"x", FILE, PURPOSE.replace(b"form-data", b"attachment")), "1210"),
     (form(b"x", FILE, PURPOSE.replace(b'"purpose"', b"pur pose")), "1210"),
     (form(b"x", FILE, PURPOSE) + b"more", "1210"),
+    (b"before\r\n" + form(b"x", FILE, PURPOSE), "1210"),
 ])
 def test_forms(platform, body, code):
     r = ask(platform, "POST", PAAS + "/files", body, {**AUTH, "Content-Type": "multipart/form-data; boundary=x"})
@@ -167,9 +231,20 @@ def test_unknown_members_are_noted(platform):
 def test_rerank_and_tokenizer(platform):
     r = ask(platform, "POST", PAAS + "/rerank", {"model": "rerank", "query": "red fox", "top_n": 2, "return_documents": True,
                                                 "documents": ["a dog", "the red fox", "a red cat"]})
-    assert [(x["index"], x["relevance_score"], x["document"]) for x in r.json()["results"]] == [(1, 1.0, "the red fox"), (2, 0.5, "a red cat")]
+    found = [(x["index"], x["relevance_score"], x["document"]) for x in r.json()["results"]]
+    assert found == [(1, 1.0, "the red fox"), (2, 0.5, "a red cat")]
     r = ask(platform, "POST", PAAS + "/tokenizer", {k: ASK[k] for k in ("model", "messages")})
     assert r.json()["usage"]["total_tokens"] == ask(platform, "POST", CHAT, ASK).json()["usage"]["prompt_tokens"] == 2
+
+
+def test_shape_of_a_stream(platform):
+    """The platform's own way: a role in each delta; the reason to end and the usage in the last and only there."""
+    r = ask(platform, "POST", CHAT, {**ASK, "stream": True, "request_id": "request-1"})
+    assert r.headers["Content-Type"] == "text/event-stream;charset=UTF-8" and r.headers["x-request-id"] == "request-1"
+    chunks = [json.loads(e.removeprefix(b"data: ")) for e in events(r)[:-1]]
+    assert {c["id"] for c in chunks} == {chunks[0]["id"]} and all(len(c["choices"]) == 1 for c in chunks)
+    assert all(c["choices"][0]["delta"]["role"] == "assistant" and c["request_id"] == "request-1" for c in chunks)
+    assert ["finish_reason" in c["choices"][0] for c in chunks] == ["usage" in c for c in chunks] == [False] * 3 + [True]
 
 
 def test_fresh_means_the_same_bytes(platform):
@@ -196,7 +271,8 @@ def test_status_in_each_dialect(platform):
 
 
 def test_steps_are_taken_in_order(platform):
-    platform.script({"path": "*/embeddings", "status": 500}, {"path": CHAT, "times": 2}, {"path": CHAT, "method": "POST", "status": 503, "name": "third"})
+    platform.script({"path": "*/embeddings", "status": 500}, {"path": CHAT, "times": 2},
+                    {"path": CHAT, "method": "POST", "status": 503, "name": "third"})
     assert [ask(platform, "POST", CHAT, ASK).status for _ in range(4)] == [200, 200, 503, 200]
     assert [e.get("step") for e in platform.log()] == [1, 2, "third", None]
     assert ask(platform, "GET", "/__script").json()[0]["status"] == 500
@@ -204,7 +280,7 @@ def test_steps_are_taken_in_order(platform):
 
 def test_cut_stream(platform):
     whole = ask(platform, "POST", CHAT, {**ASK, "stream": True}).body
-    for n in (0, 1, 100, len(whole) - 1):
+    for n in (0, 1, 100, len(whole) - 1, len(whole)):
         platform.reset()
         platform.script({"cut_after": n})
         with pytest.raises(http.client.IncompleteRead) as caught:
@@ -324,7 +400,8 @@ def test_downloads_go_on(platform):
     whole = ask(platform, "GET", path, headers={}, base=platform.files_url)
     assert whole.headers["Content-Disposition"] == 'attachment; filename="picture.png"'
     rest = ask(platform, "GET", path, headers={"Range": "bytes=10-"}, base=platform.files_url)
-    assert rest.status == 206 and rest.body == whole.body[10:] and rest.headers["Content-Range"] == f"bytes 10-{len(whole.body) - 1}/{len(whole.body)}"
+    assert rest.status == 206 and rest.body == whole.body[10:]
+    assert rest.headers["Content-Range"] == f"bytes 10-{len(whole.body) - 1}/{len(whole.body)}"
     assert ask(platform, "GET", path, headers={"Range": "bytes=99999-"}, base=platform.files_url).status == 416
     assert ask(platform, "GET", path).status == 404, "not at the address of the API"
 
@@ -366,13 +443,15 @@ def test_control(platform):
 def test_keys_do_not_see_each_other():
     with Platform(keys=("one.a", "two.b")) as platform:
         body = form(b"x", PURPOSE, FILE)
-        made = ask(platform, "POST", PAAS + "/files", body, {"Authorization": "Bearer one.a", "Content-Type": "multipart/form-data; boundary=x"}).json()
+        head = {"Authorization": "Bearer one.a", "Content-Type": "multipart/form-data; boundary=x"}
+        made = ask(platform, "POST", PAAS + "/files", body, head).json()
         for key, status in (("one.a", 200), ("two.b", 404)):
             assert ask(platform, "GET", f"{PAAS}/files/{made['id']}", headers={"Authorization": "Bearer " + key}).status == status
 
 
 def test_as_a_program():
-    p = subprocess.Popen([sys.executable, HERE, "--key", "a.b", "--set", "polls=0", "--until-eof"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    p = subprocess.Popen([sys.executable, HERE, "--key", "a.b", "--set", "polls=0", "--until-eof"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         url, files_url = p.stdout.readline().decode().split()
         platform = type("Address", (), {"url": url})
@@ -388,8 +467,9 @@ def test_as_a_program():
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
 def test_tls(tmp_path):
     cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-                    "/CN=stand-in", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=stand-in", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
     with Platform(cert=(cert, key)) as platform:
         address = urllib.parse.urlsplit(platform.url)
         assert address.scheme == "https"
@@ -397,5 +477,6 @@ def test_tls(tmp_path):
         c.request("POST", CHAT, json.dumps({**ASK, "stream": True}), {**AUTH, "Content-Type": "application/json"})
         assert c.getresponse().read().endswith(b"data: [DONE]\n\n")
         c.close()
+        c = http.client.HTTPSConnection(address.hostname, address.port, timeout=5, context=ssl.create_default_context())
         with pytest.raises(ssl.SSLCertVerificationError):
-            http.client.HTTPSConnection(address.hostname, address.port, timeout=5, context=ssl.create_default_context()).request("GET", "/")
+            c.request("GET", "/")

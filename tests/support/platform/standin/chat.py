@@ -240,7 +240,7 @@ def web_search_of(chat):
             search = tool["web_search"]
             if truth(search.get("enable"), True) and truth(search.get("search_result")):
                 query = search.get("search_query") or words.last_user(chat["messages"])[0]
-                return search_hits(query, int(search.get("count", 10)))
+                return search_hits(query, int(search.get("count") or 10))
     return None
 
 

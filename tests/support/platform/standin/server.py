@@ -9,14 +9,16 @@ import re
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 import time
+import traceback
 import urllib.parse
 
 from . import auth, chat, faults, media, multipart, ollama_api, v1, zhipu
 from .refusal import CODES, Refusal
 from .store import Store, Task
-from .wire import BadWire, Gone, Reply, Request, Writer, check_head, read_body
+from .wire import BadWire, Gone, Plan, Reply, Request, Writer, check_head, read_body
 
 KEYS = ("testid.testsecret", "your-api-key")
 SETTINGS = {
@@ -142,8 +144,7 @@ class Site:
         running[model] = running.get(model, 0) + 1
 
         def release():
-            with self.lock:
-                running[model] -= 1
+            running[model] -= 1
 
         return release
 
@@ -265,7 +266,7 @@ class Site:
         """GET and DELETE /__log, GET, POST and DELETE /__script, POST /__settings, POST /__reset."""
         if rq.path == "/__log" and rq.method == "GET":
             wanted = rq.query.get("path", "*")
-            return Reply.of_json([e for e in self.log if fnmatch.fnmatchcase(e.get("path", ""), wanted)])
+            return Reply.of_json([e for e in self.log if fnmatch.fnmatchcase(e["path"], wanted)])
         if rq.path == "/__log" and rq.method == "DELETE":
             self.log.clear()
         elif rq.path == "/__script" and rq.method == "POST":
@@ -330,7 +331,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_one_request(self):
         try:
             super().handle_one_request()
-        except (ConnectionError, ssl.SSLError, socket.timeout, ValueError):
+        except (ConnectionError, ssl.SSLError, socket.timeout):
             self.close_connection = True  # gone, or a handshake that failed
 
     def log_message(self, format, *args):
@@ -359,23 +360,32 @@ class Handler(http.server.BaseHTTPRequestHandler):
             else:
                 entry["bytes"] = len(rq.body or b"")
                 site.log.append(entry)
-                reply, plan = site.answer(rq, entry, self.server.main)
+                reply, plan = self._answer(rq, entry)
         if not self._send(rq, reply, plan, entry) or rq.body is None:
             self.close_connection = True
 
+    def _answer(self, rq, entry):
+        """A fault of the stand-in itself is no answer of the platform: it says so, and the log has it as `bug`."""
+        try:
+            return self.server.site.answer(rq, entry, self.server.main)
+        except Exception:
+            entry["bug"] = traceback.format_exc()
+            print(entry["bug"], file=sys.stderr, flush=True)
+            return Reply(500, [("Content-Type", "text/plain")], [b"a bug in the stand-in\n"]), None
+
     def _send(self, rq, reply, plan, entry=None):
         """True when the connection is still good. The log says whether the client stayed to the end."""
-        entry = {} if entry is None else entry
+        end, again = "sent", False
         try:
-            again = self.writer.send(rq, reply, plan or faults.plan_of({}, {"chunk_delay_ms": 0}))
-            entry["sent"] = True
-            return again
+            again = self.writer.send(rq, reply, plan or Plan())
         except Gone:
-            entry["gone"] = True
-            return False
-        finally:
+            end = "gone"
+        with self.server.site.lock:
+            if entry is not None:
+                entry[end] = True
             if reply.after:
                 reply.after()
+        return again
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve
 
@@ -455,7 +465,7 @@ class Platform:
     def log(self, path="*"):
         """Requests so far, oldest first."""
         with self.site.lock:
-            return [e for e in self.site.log if fnmatch.fnmatchcase(e["path"], path)]
+            return [dict(e) for e in self.site.log if fnmatch.fnmatchcase(e["path"], path)]
 
     def script(self, *steps):
         with self.site.lock:

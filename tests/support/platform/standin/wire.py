@@ -10,6 +10,7 @@ import json
 import re
 import select
 import socket
+import ssl
 import struct
 import time
 import urllib.parse
@@ -46,9 +47,8 @@ class Request:
     unknown: list = dataclasses.field(default_factory=list)  # members that no document knows
 
     def __post_init__(self):
-        split = urllib.parse.urlsplit(self.target)
-        self.path = split.path
-        self.query = dict(urllib.parse.parse_qsl(split.query, keep_blank_values=True))
+        self.path, _, query = self.target.partition("?")
+        self.query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
 
     def all(self, name):
         return [v for k, v in self.headers if k.lower() == name.lower()]
@@ -192,6 +192,7 @@ class Writer:
 
     def __init__(self, connection, stopping):
         self.connection, self.stopping = connection, stopping
+        self.can_peek = not isinstance(connection, ssl.SSLSocket)
 
     def send(self, rq, reply, plan):
         """Returns True when the connection can be used again."""
@@ -252,12 +253,16 @@ class Writer:
             if self.stopping.is_set():
                 raise Gone()
             if select.select([self.connection], [], [], min(left, 0.05))[0]:
-                try:
-                    if not self.connection.recv(1, socket.MSG_PEEK):
-                        raise Gone()
-                except OSError as why:
-                    raise Gone() from why
+                self._look()
                 time.sleep(min(left, 0.01))  # a request that is already waiting says nothing about this one
+
+    def _look(self):
+        """Raises Gone when what can be read is the end. Under TLS nobody can look without taking."""
+        try:
+            if self.can_peek and not self.connection.recv(1, socket.MSG_PEEK):
+                raise Gone()
+        except OSError as why:
+            raise Gone() from why
 
 
 REASONS = {
