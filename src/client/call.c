@@ -18,13 +18,18 @@ enum {
 
 /* ---- names -------------------------------------------------------------------------------------- */
 
-static const char *const fault_names[] = {
-    [GLIM_FAULT_NONE] = "none",         [GLIM_FAULT_REQUEST] = "request",
-    [GLIM_FAULT_AUTH] = "auth",         [GLIM_FAULT_LIMIT] = "limit",
-    [GLIM_FAULT_INTERNAL] = "internal", [GLIM_FAULT_OVERLOADED] = "overloaded",
-    [GLIM_FAULT_STATUS] = "status",     [GLIM_FAULT_TIMEOUT] = "timeout",
-    [GLIM_FAULT_CONNECTION] = "connection", [GLIM_FAULT_STREAM] = "stream",
-    [GLIM_FAULT_SHAPE] = "shape",       [GLIM_FAULT_LOCAL] = "local"};
+static const char *const fault_names[] = {[GLIM_FAULT_NONE] = "none",
+                                          [GLIM_FAULT_REQUEST] = "request",
+                                          [GLIM_FAULT_AUTH] = "auth",
+                                          [GLIM_FAULT_LIMIT] = "limit",
+                                          [GLIM_FAULT_INTERNAL] = "internal",
+                                          [GLIM_FAULT_OVERLOADED] = "overloaded",
+                                          [GLIM_FAULT_STATUS] = "status",
+                                          [GLIM_FAULT_TIMEOUT] = "timeout",
+                                          [GLIM_FAULT_CONNECTION] = "connection",
+                                          [GLIM_FAULT_STREAM] = "stream",
+                                          [GLIM_FAULT_SHAPE] = "shape",
+                                          [GLIM_FAULT_LOCAL] = "local"};
 
 const char *glim_fault_name(glim_fault f)
 {
@@ -34,33 +39,52 @@ const char *glim_fault_name(glim_fault f)
 static glim_fault fault_of_status(int status)
 {
     switch (status) {
-    case 400: return GLIM_FAULT_REQUEST;
-    case 401: return GLIM_FAULT_AUTH;
-    case 429: return GLIM_FAULT_LIMIT;
-    case 500: return GLIM_FAULT_INTERNAL;
-    case 503: return GLIM_FAULT_OVERLOADED;
-    default: return GLIM_FAULT_STATUS;
+    case 400:
+        return GLIM_FAULT_REQUEST;
+    case 401:
+        return GLIM_FAULT_AUTH;
+    case 429:
+        return GLIM_FAULT_LIMIT;
+    case 500:
+        return GLIM_FAULT_INTERNAL;
+    case 503:
+        return GLIM_FAULT_OVERLOADED;
+    default:
+        return GLIM_FAULT_STATUS;
     }
 }
 
 static glim_fault fault_of_error(glim_err rc)
 {
     switch (rc) {
-    case GLIM_E_NETWORK: return GLIM_FAULT_CONNECTION;
-    case GLIM_E_TIMEOUT: return GLIM_FAULT_TIMEOUT;
-    case GLIM_E_REMOTE: return GLIM_FAULT_STREAM;
+    case GLIM_E_NETWORK:
+        return GLIM_FAULT_CONNECTION;
+    case GLIM_E_TIMEOUT:
+        return GLIM_FAULT_TIMEOUT;
+    case GLIM_E_REMOTE:
+        return GLIM_FAULT_STREAM;
     case GLIM_E_FORMAT:
-    case GLIM_E_LIMIT: return GLIM_FAULT_SHAPE;
-    default: return GLIM_FAULT_LOCAL;
+    case GLIM_E_LIMIT:
+        return GLIM_FAULT_SHAPE;
+    default:
+        return GLIM_FAULT_LOCAL;
     }
+}
+
+/* Cut to fit, at the end of a character. */
+static void keep_message(glim_client_report *r, const char *text)
+{
+    glim_str s = {text, GLIM_MIN(strlen(text), sizeof r->message - 1)};
+    s.n -= glim_utf8_partial(s);
+    memcpy(r->message, s.p, s.n);
+    r->message[s.n] = '\0';
 }
 
 /* ---- begin and end of a public call -------------------------------------------------------------- */
 
 glim_error *glim_call_begin(const glim_call *call, glim_error *e, glim_error *own)
 {
-    if (call && call->report)
-        *call->report = (glim_client_report){.retry_after_ms = -1};
+    if (call && call->report) *call->report = (glim_client_report){.retry_after_ms = -1};
     *own = (glim_error){0};
     return e ? e : own;
 }
@@ -73,7 +97,7 @@ glim_err glim_call_end(const glim_call *call, glim_err rc, const glim_error *e)
         r->fault = GLIM_FAULT_NONE;
     } else if (r->fault == GLIM_FAULT_NONE) {
         r->fault = fault_of_error(rc);
-        snprintf(r->message, sizeof r->message, "%s", e->msg);
+        keep_message(r, e->msg);
     }
     return rc;
 }
@@ -169,8 +193,7 @@ static glim_err on_head(void *user, const glim_got *got, glim_error *e)
 static glim_err on_data(void *user, glim_str bytes, bool *enough, glim_error *e)
 {
     run *w = user;
-    if (is_good(&w->got))
-        return w->x->data ? w->x->data(w->x->user, bytes, enough, e) : GLIM_OK;
+    if (is_good(&w->got)) return w->x->data ? w->x->data(w->x->user, bytes, enough, e) : GLIM_OK;
     size_t room = w->bad.max - w->bad.n;
     *enough = bytes.n >= room; /* the rest of a refusal that long says nothing more */
     if (glim_buf_add(&w->bad, bytes.p, GLIM_MIN(bytes.n, room)))
@@ -225,8 +248,9 @@ static glim_err refuse(run *w, glim_err code)
     char status[24] = "";
     if (r->status) snprintf(status, sizeof status, " status %d", r->status);
     return glim_fail(w->e, code, "%s:%s%s%s%s: %s (request %s%s)", w->c->p->name, status,
-                     r->code[0] ? " code " : "", r->code, r->fault == GLIM_FAULT_STREAM ? " in the stream" : "",
-                     r->message, r->request_id, r->n_try > 1 ? ", after several tries" : "");
+                     r->code[0] ? " code " : "", r->code,
+                     r->fault == GLIM_FAULT_STREAM ? " in the stream" : "", r->message,
+                     r->request_id, r->n_try > 1 ? ", after several tries" : "");
 }
 
 static void keep_remote(run *w, const glim_remote *m)
@@ -246,8 +270,10 @@ static glim_err refused(run *w)
     if (!glim_remote_read(body, &m)) {
         m = (glim_remote){.code = ""};
         body = glim_str_trim(body, " \t\r\n");
-        if (body.n && body.p[0] != '<') glim_quote(body, m.message, 200); /* a page says nothing */
-        else snprintf(m.message, sizeof m.message, "the server gives no reason");
+        if (body.n && body.p[0] != '<')
+            glim_quote(body, m.message, 200); /* a page says nothing */
+        else
+            snprintf(m.message, sizeof m.message, "the server gives no reason");
     }
     keep_remote(w, &m);
     return refuse(w, GLIM_E_REMOTE);
@@ -312,7 +338,7 @@ static glim_err try_once(run *w, bool *heals)
         if (rc) {
             r->status = w->got.status;
             r->fault = GLIM_FAULT_STATUS;
-            snprintf(r->message, sizeof r->message, "%s", w->e->msg);
+            keep_message(r, w->e->msg);
             return rc;
         }
     }
@@ -334,7 +360,7 @@ static glim_err try_once(run *w, bool *heals)
         return refuse(w, rc);
     }
     r->fault = fault_of_error(rc);
-    snprintf(r->message, sizeof r->message, "%s", w->e->msg);
+    keep_message(r, w->e->msg);
     *heals = (rc == GLIM_E_NETWORK || rc == GLIM_E_TIMEOUT) && w->got.may_heal;
     return rc;
 }
@@ -414,8 +440,7 @@ glim_err glim_exchange_run(glim_client *c, const glim_exchange *x, const glim_ca
     if (call && call->report) {
         *call->report = w.rep;
         call->report->n_try += n_before;
-        if (rc && w.rep.fault == GLIM_FAULT_LOCAL)
-            snprintf(call->report->message, sizeof call->report->message, "%s", e->msg);
+        if (rc && w.rep.fault == GLIM_FAULT_LOCAL) keep_message(call->report, e->msg);
     }
     glim_free(w.got.redirect);
     glim_buf_deinit(&w.url);
@@ -430,8 +455,7 @@ glim_err glim_exchange_run(glim_client *c, const glim_exchange *x, const glim_ca
 glim_err glim_op_path(const glim_client *c, glim_op op, const char *name, glim_str *out,
                       glim_error *e)
 {
-    if (!c->p->path[op])
-        return glim_fail(e, GLIM_E_UNSUPPORTED, "%s has no %s", c->p->name, name);
+    if (!c->p->path[op]) return glim_fail(e, GLIM_E_UNSUPPORTED, "%s has no %s", c->p->name, name);
     *out = glim_str_of(c->p->path[op]);
     return GLIM_OK;
 }

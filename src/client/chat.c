@@ -24,7 +24,8 @@ static glim_err check_object(const char *what, glim_str json, glim_error *e)
     glim_arena *a = glim_arena_new(SIZE_MAX / 2);
     if (!a) return glim_fail(e, GLIM_E_NOMEM, "%s", what);
     glim_err rc = glim_json_parse(a, json, &v, e);
-    if (rc) glim_error_prefix(e, "%s", what);
+    if (rc)
+        glim_error_prefix(e, "%s", what);
     else if (v->type != GLIM_JSON_OBJECT)
         rc = glim_fail(e, GLIM_E_INPUT, "%s: %s and not an object", what,
                        glim_json_type_name(v->type));
@@ -69,8 +70,7 @@ glim_err glim_chat_body(const glim_client *c, const glim_client_ask *given, glim
     ask.request_id = glim_str_of(call ? call->request_id : NULL);
     glim_buf_init(out, BODY_MAX);
     rc = c->p->wire->ask(&ask, out, e);
-    if (!rc && out->err)
-        rc = glim_fail(e, out->err, "the request: %s", glim_strerror(out->err));
+    if (!rc && out->err) rc = glim_fail(e, out->err, "the request: %s", glim_strerror(out->err));
     if (!rc) rc = check_body(glim_buf_view(out), e);
     if (rc) glim_buf_deinit(out);
     return rc;
@@ -140,8 +140,7 @@ static glim_err talk_begin(void *user, const glim_got *got, glim_error *e)
                          : wire->lines  ? "application/x-ndjson"
                                         : "text/event-stream");
     t->hear = wire->hear_new(&t->ask, on_event, t);
-    if (t->hear && !t->whole)
-        t->frames = glim_frames_new(wire->lines, t->body.max, on_frame, t);
+    if (t->hear && !t->whole) t->frames = glim_frames_new(wire->lines, t->body.max, on_frame, t);
     if (!t->hear || (!t->whole && !t->frames)) return glim_fail(e, GLIM_E_NOMEM, "an answer");
     return GLIM_OK;
 }
@@ -201,7 +200,7 @@ glim_err glim_client_chat(glim_client *c, const glim_client_ask *ask, glim_event
     t.ask.chat = &ask->chat;
     t.ask.gen = &ask->gen;
     x.body = glim_buf_view(&body);
-    x.accept = ask->whole ? "application/json"
+    x.accept = ask->whole          ? "application/json"
                : c->p->wire->lines ? "application/x-ndjson, application/json"
                                    : "text/event-stream, application/json";
     x.begin = talk_begin;

@@ -25,7 +25,7 @@ const char *glim_client_providers(void)
 #define PROVIDER(name) ", " #name
 #include "client/providers.def"
 #undef PROVIDER
-               + 2;
+           + 2;
 }
 
 void glim_client_opts_init(glim_client_opts *o)
@@ -96,8 +96,8 @@ static glim_err check_opts(const glim_client_opts *o, glim_error *e)
 /* What libcurl could not use is refused at once and not at the first call. */
 static glim_err check_proxy(const char *proxy, glim_error *e)
 {
-    static const char *const schemes[] = {"http", "https", "socks4", "socks4a", "socks5",
-                                          "socks5h"};
+    static const char *const schemes[] = {"http",    "https",  "socks4",
+                                          "socks4a", "socks5", "socks5h"};
     glim_str s = glim_str_of(proxy);
     size_t at = glim_str_find(s, GLIM_STR("://"));
     bool ok = at == SIZE_MAX;
@@ -134,8 +134,10 @@ static glim_err set_address(glim_client *c, const char *given, glim_error *e)
     }
     if (!text) text = c->p->base_url;
     glim_buf_init(&b, 8192);
-    if (c->p->address) c->p->address(text, &b);
-    else glim_buf_adds(&b, text);
+    if (c->p->address)
+        c->p->address(text, &b);
+    else
+        glim_buf_adds(&b, text);
     glim_str s = b.p ? glim_str_trim(glim_buf_view(&b), " \t\r\n") : GLIM_STR("");
     while (s.n && s.p[s.n - 1] == '/')
         s.n--;
@@ -146,7 +148,8 @@ static glim_err set_address(glim_client *c, const char *given, glim_error *e)
     }
     glim_buf_deinit(&b);
     if (!rc) rc = glim_url_read(what, glim_str_of(c->base_url), &c->base, e);
-    if (!rc && c->base.path.n && (c->base.path.p[0] != '/' || memchr(c->base.path.p, '?', c->base.path.n)))
+    if (!rc && c->base.path.n &&
+        (c->base.path.p[0] != '/' || memchr(c->base.path.p, '?', c->base.path.n)))
         rc = glim_fail(e, GLIM_E_INPUT, "%s: %s: paths are put behind it, so it ends with one",
                        what, GLIM_QUOTE(glim_str_of(c->base_url)));
     return rc;
@@ -240,18 +243,22 @@ static glim_err no_key(const glim_client *c, glim_error *e)
         memcpy(names + n, *v, k + 1);
         n += k;
     }
-    return glim_fail(e, GLIM_E_NOTFOUND,
-                     "%s needs an API key: set %s, or give api_key or key_file", c->p->name, names);
+    return glim_fail(e, GLIM_E_NOTFOUND, "%s needs an API key: set %s, or give api_key or key_file",
+                     c->p->name, names);
 }
 
 static glim_err set_key(glim_client *c, const glim_client_opts *o, glim_error *e)
 {
     const char *env = o->api_key || o->key_file ? NULL : from_env(c->p->env_key);
     glim_err rc = GLIM_OK;
-    if (o->api_key) rc = take_key(c, glim_str_of(o->api_key), e);
-    else if (o->key_file) rc = read_key_file(c, o->key_file, e);
-    else if (env) rc = take_key(c, glim_str_of(env), e);
-    else if (key_needed(c)) rc = no_key(c, e);
+    if (o->api_key)
+        rc = take_key(c, glim_str_of(o->api_key), e);
+    else if (o->key_file)
+        rc = read_key_file(c, o->key_file, e);
+    else if (env)
+        rc = take_key(c, glim_str_of(env), e);
+    else if (key_needed(c))
+        rc = no_key(c, e);
     if (rc) return rc;
     if (o->jwt && !c->p->jwt)
         return glim_fail(e, GLIM_E_UNSUPPORTED, "jwt: %s takes no signed tokens", c->p->name);

@@ -84,8 +84,8 @@ static glim_err take_vectors(const glim_provider *p, const glim_doc *d, size_t i
             return glim_fail(e, GLIM_E_FORMAT,
                              "the answer's vectors have an index that is wrong or stands twice");
         seen[i_first + (size_t)i] = true;
-        glim_err rc = take_vector(objects ? glim_json_get(m, "embedding") : m,
-                                  i_first + (size_t)i, n_all, out, e);
+        glim_err rc = take_vector(objects ? glim_json_get(m, "embedding") : m, i_first + (size_t)i,
+                                  n_all, out, e);
         if (rc) return rc;
     }
     int64_t used = glim_member_i64(glim_json_get(d->root, "usage"), "prompt_tokens");

@@ -87,8 +87,10 @@ static glim_err add_file(file_list *l, const glim_json *v, glim_error *e)
         l->cap = cap;
     }
     glim_err rc = take_file(v, &l->v[l->n], e);
-    if (rc) glim_client_file_free(&l->v[l->n]);
-    else l->n++;
+    if (rc)
+        glim_client_file_free(&l->v[l->n]);
+    else
+        l->n++;
     return rc;
 }
 

@@ -22,8 +22,8 @@ struct glim_history {
     glim_message *messages;
     cost *costs;
     size_t n, cap;
-    double scale;          /* tokens that the server counts for one of the estimate */
-    int64_t next_counted;  /* of the answer that is added next; -1: unknown */
+    double scale;         /* tokens that the server counts for one of the estimate */
+    int64_t next_counted; /* of the answer that is added next; -1: unknown */
 };
 
 glim_history *glim_history_new(int64_t n_max, glim_count_fn count, void *user)
@@ -107,8 +107,10 @@ static double estimate_text(glim_str s)
     size_t n_ascii = 0, n_other = 0;
     for (size_t i = 0; i < s.n; i++) {
         uint8_t c = (uint8_t)s.p[i];
-        if (c < 0x80) n_ascii++;
-        else if (c >= 0xc0) n_other++;
+        if (c < 0x80)
+            n_ascii++;
+        else if (c >= 0xc0)
+            n_other++;
     }
     return (double)n_ascii / 4 + (double)n_other;
 }
@@ -165,8 +167,10 @@ glim_err glim_history_add(glim_history *h, const glim_message *m, glim_error *e)
     if (rc) return rc;
     const glim_message *kept = &h->messages[h->n];
     c.estimate = sum_texts(kept, each_estimate, NULL);
-    if (h->count) c.counted = (int64_t)sum_texts(kept, each_count, h);
-    else if (m->role == GLIM_ROLE_ASSISTANT) c.counted = h->next_counted;
+    if (h->count)
+        c.counted = (int64_t)sum_texts(kept, each_count, h);
+    else if (m->role == GLIM_ROLE_ASSISTANT)
+        c.counted = h->next_counted;
     h->next_counted = -1;
     h->costs[h->n++] = c;
     return GLIM_OK;

@@ -23,8 +23,8 @@ bool glim_jwt_key(glim_str key)
 static glim_err sign(glim_str secret, size_t n_before, glim_buf *out, glim_error *e)
 {
     glim_digest mac;
-    glim_err rc = glim_hmac_sha256(
-        secret, (glim_str){out->p + n_before, out->n - n_before}, &mac, e);
+    glim_err rc =
+        glim_hmac_sha256(secret, (glim_str){out->p + n_before, out->n - n_before}, &mac, e);
     if (rc) return rc;
     glim_buf_addc(out, '.');
     glim_base64url_encode((glim_str){(const char *)mac.b, sizeof mac.b}, out);
@@ -33,7 +33,7 @@ static glim_err sign(glim_str secret, size_t n_before, glim_buf *out, glim_error
 
 glim_err glim_jwt_bearer(glim_str key, int64_t now_ms, glim_buf *out, glim_error *e)
 {
-    static const char head[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"sign_type\":\"SIGN\"}";
+    const glim_str head = GLIM_STR("{\"alg\":\"HS256\",\"typ\":\"JWT\",\"sign_type\":\"SIGN\"}");
     const glim_str bearer = GLIM_STR("Bearer ");
     if (!glim_jwt_key(key))
         return glim_fail(e, GLIM_E_INPUT,
@@ -54,7 +54,7 @@ glim_err glim_jwt_bearer(glim_str key, int64_t now_ms, glim_buf *out, glim_error
     glim_jw_object_end(&w);
     glim_err rc = payload.err;
     glim_buf_addv(out, bearer);
-    glim_base64url_encode(GLIM_STR(head), out);
+    glim_base64url_encode(head, out);
     glim_buf_addc(out, '.');
     glim_base64url_encode(glim_buf_view(&payload), out);
     if (!rc) rc = out->err;

@@ -11,7 +11,7 @@
 /* Of a chat's request, what the counting path takes. */
 static glim_err counting_body(glim_str chat, glim_buf *out, glim_error *e)
 {
-    static const char *const members[] = {"model", "messages", "tools",
+    static const char *const members[] = {"model",    "messages",   "tools",
                                           "thinking", "request_id", "user_id"};
     glim_json *v = NULL;
     glim_jw w;
@@ -25,8 +25,10 @@ static glim_err counting_body(glim_str chat, glim_buf *out, glim_error *e)
             const glim_json *m = glim_json_get(v, members[i]);
             if (!m) continue;
             glim_jw_key(&w, members[i]);
-            if (m->type == GLIM_JSON_STRING) glim_jw_str(&w, m->text);
-            else glim_jw_raw(&w, m->text);
+            if (m->type == GLIM_JSON_STRING)
+                glim_jw_str(&w, m->text);
+            else
+                glim_jw_raw(&w, m->text);
         }
         glim_jw_object_end(&w);
         if (out->err) rc = glim_fail(e, out->err, "the request: %s", glim_strerror(out->err));
@@ -70,8 +72,7 @@ static glim_err post_small(glim_client *c, glim_op op, const char *name, glim_bu
 {
     glim_exchange x = {.method = "POST", .has_body = true, .body = glim_buf_view(body)};
     glim_err rc = glim_op_path(c, op, name, &x.path, e);
-    if (!rc && body->err)
-        rc = glim_fail(e, body->err, "the request: %s", glim_strerror(body->err));
+    if (!rc && body->err) rc = glim_fail(e, body->err, "the request: %s", glim_strerror(body->err));
     if (!rc) rc = glim_reply_get(c, &x, true, call, out, e);
     glim_buf_deinit(body);
     return rc;
@@ -236,7 +237,8 @@ static glim_err check_raw(const glim_client_raw *r, glim_error *e)
     for (size_t i = 0; r->method && i < GLIM_COUNT(methods); i++)
         known = known || strcmp(r->method, methods[i]) == 0;
     if (!known)
-        return glim_fail(e, GLIM_E_INPUT, "method: %s is none of GET, POST, PUT, PATCH, DELETE, HEAD",
+        return glim_fail(e, GLIM_E_INPUT,
+                         "method: %s is none of GET, POST, PUT, PATCH, DELETE, HEAD",
                          GLIM_QUOTE(glim_str_of(r->method)));
     if (r->body.n && r->n_form)
         return glim_fail(e, GLIM_E_INPUT, "body and form: only one of them can be sent");

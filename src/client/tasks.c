@@ -128,7 +128,8 @@ static glim_err write_fields(const glim_client *c, glim_op op, glim_str fields,
     glim_arena *a = glim_arena_new(SIZE_MAX / 2);
     if (!a) return glim_fail(e, GLIM_E_NOMEM, "a request");
     glim_err rc = glim_json_parse(a, fields, &v, e);
-    if (rc) glim_error_prefix(e, "fields");
+    if (rc)
+        glim_error_prefix(e, "fields");
     else if (v->type != GLIM_JSON_OBJECT)
         rc = glim_fail(e, GLIM_E_INPUT, "fields: %s and not an object",
                        glim_json_type_name(v->type));
@@ -230,8 +231,7 @@ glim_err glim_client_wait(glim_client *c, const char *id, double first_s, double
             rc = glim_fail(e, GLIM_E_TIMEOUT, "task %s is still running after %.0f s", id, waited);
         /* The last look comes when the time is up, not after it. */
         if (!rc && limit_s > 0) wait = GLIM_MIN(wait, limit_s - waited);
-        if (!rc)
-            rc = glim_cancel_wait(call ? call->cancel : NULL, (int64_t)(wait * 1000) + 1, e);
+        if (!rc) rc = glim_cancel_wait(call ? call->cancel : NULL, (int64_t)(wait * 1000) + 1, e);
         wait = GLIM_MIN(wait * 1.5, GLIM_MAX(WAIT_MAX_S, first_s));
         glim_task_free(out);
     }

@@ -175,14 +175,17 @@ static void keep_header(glim_got *got, glim_str line)
         got->encoded = v.n > 0 && !glim_str_ieq(v, GLIM_STR("identity"));
     } else if (header_is(line, "location", &v)) {
         glim_free(got->redirect);
-        got->redirect = (char *)(uintptr_t)glim_str_keep(v).p; /* as it came; NULL without memory: leads nowhere */
+        got->redirect = (char *)(uintptr_t)glim_str_keep(v)
+                            .p; /* as it came; NULL without memory: leads nowhere */
     } else if (header_is(line, "x-request-id", &v)) {
         keep_request_id(got, v);
     } else if (header_is(line, "request-id", &v)) {
         if (!got->request_id[0]) keep_request_id(got, v);
     } else if (header_is(line, "x-should-retry", &v)) {
-        if (glim_str_ieq(v, GLIM_STR("true"))) got->should_retry = GLIM_ON;
-        else if (glim_str_ieq(v, GLIM_STR("false"))) got->should_retry = GLIM_OFF;
+        if (glim_str_ieq(v, GLIM_STR("true")))
+            got->should_retry = GLIM_ON;
+        else if (glim_str_ieq(v, GLIM_STR("false")))
+            got->should_retry = GLIM_OFF;
     } else if (header_is(line, "retry-after-ms", &v)) {
         if (glim_parse_i64(v, &n) && n >= 0) got->retry_after_ms = n; /* finer: wins */
     } else if (header_is(line, "retry-after", &v)) {
@@ -313,8 +316,7 @@ static glim_err add_part(transfer *x, const glim_form_part *p, form_file *f)
         glim_err bad = file_name(p->path, &name, x->e);
         if (!bad) bad = open_file(f, x->e);
         if (bad) return bad;
-        if (!rc)
-            rc = curl_mime_data_cb(part, (curl_off_t)f->size, on_file, on_seek, NULL, f);
+        if (!rc) rc = curl_mime_data_cb(part, (curl_off_t)f->size, on_file, on_seek, NULL, f);
         if (!rc) rc = curl_mime_filename(part, name);
         if (!rc) rc = curl_mime_type(part, "application/octet-stream");
     } else if (!rc) {
@@ -524,7 +526,8 @@ static glim_err resolve(transfer *x)
         return glim_fail(x->e, GLIM_E_NOMEM, "the address of a redirect");
     }
     glim_free(got->redirect);
-    got->redirect = (char *)(uintptr_t)kept.p; /* what cannot be read is refused by whoever follows */
+    got->redirect =
+        (char *)(uintptr_t)kept.p; /* what cannot be read is refused by whoever follows */
     return GLIM_OK;
 }
 
@@ -545,9 +548,9 @@ static glim_err wait_more(glim_lane *l, transfer *x, bool *over)
         *over = true;
         if (x->enough) return GLIM_OK;
         x->got->may_heal = true;
-        return glim_fail(x->e, GLIM_E_TIMEOUT, "%s: %s within %g s", GLIM_QUOTE(place_of(x->s->url)),
-                         x->s->between ? "nothing more came" : "no whole answer",
-                         x->s->timeout_s);
+        return glim_fail(x->e, GLIM_E_TIMEOUT, "%s: %s within %g s",
+                         GLIM_QUOTE(place_of(x->s->url)),
+                         x->s->between ? "nothing more came" : "no whole answer", x->s->timeout_s);
     }
     struct curl_waitfd cancel = {.fd = glim_cancel_fd(x->s->cancel), .events = CURL_WAIT_POLLIN};
     uint64_t ms = (end - now + 999999u) / 1000000u;
@@ -560,8 +563,7 @@ static glim_err drive(glim_lane *l, transfer *x)
 {
     bool over = false;
     glim_err rc = GLIM_OK;
-    if (curl_multi_add_handle(l->multi, l->easy))
-        return glim_fail(x->e, GLIM_E_NOMEM, "a request");
+    if (curl_multi_add_handle(l->multi, l->easy)) return glim_fail(x->e, GLIM_E_NOMEM, "a request");
     while (!rc && !over) {
         int running = 0, left = 0;
         CURLMcode mc = curl_multi_perform(l->multi, &running);

@@ -68,12 +68,13 @@ glim_err glim_url_read(const char *what, glim_str text, glim_url *out, glim_erro
     const glim_str http = GLIM_STR("http://"), https = GLIM_STR("https://");
     *out = (glim_url){0};
     if (text.n == 0 || text.n > URL_MAX || !visible(text))
-        return glim_fail(e, GLIM_E_INPUT,
-                         "%s: %s: an address has 1 to %d visible ASCII characters", what,
-                         GLIM_QUOTE(text), URL_MAX);
+        return glim_fail(e, GLIM_E_INPUT, "%s: %s: an address has 1 to %d visible ASCII characters",
+                         what, GLIM_QUOTE(text), URL_MAX);
     size_t n = 0;
-    if (text.n >= https.n && glim_str_ieq(glim_str_sub(text, 0, https.n), https)) n = https.n;
-    else if (text.n >= http.n && glim_str_ieq(glim_str_sub(text, 0, http.n), http)) n = http.n;
+    if (text.n >= https.n && glim_str_ieq(glim_str_sub(text, 0, https.n), https))
+        n = https.n;
+    else if (text.n >= http.n && glim_str_ieq(glim_str_sub(text, 0, http.n), http))
+        n = http.n;
     if (n == 0)
         return glim_fail(e, GLIM_E_INPUT, "%s: %s: an address begins with http:// or https://",
                          what, GLIM_QUOTE(text));
@@ -144,7 +145,9 @@ void glim_url_escape(glim_buf *b, glim_str s)
         uint8_t c = (uint8_t)s.p[i];
         bool plain = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
                      (c && strchr("-_.~", c));
-        if (plain) glim_buf_addc(b, (char)c);
-        else glim_buf_addf(b, "%%%02X", c);
+        if (plain)
+            glim_buf_addc(b, (char)c);
+        else
+            glim_buf_addf(b, "%%%02X", c);
     }
 }

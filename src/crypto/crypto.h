@@ -35,6 +35,6 @@ void glim_hex(const uint8_t *p, size_t n_byte, char *out);
  * holds what it held before. */
 GLIM_MUST_USE glim_err glim_base64url_decode(glim_str s, glim_buf *out, glim_error *e);
 /* Appends the one spelling that bytes have. Errors: what glim_buf_addc() gives; out holds what it held before. */
-GLIM_MUST_USE glim_err glim_base64url_encode(glim_str bytes, glim_buf *out);
+glim_err glim_base64url_encode(glim_str bytes, glim_buf *out);
 
 #endif
