@@ -452,7 +452,7 @@ static glim_err batches(shot *s, const char *what)
     put(s->w, "status", b.status);
     put(s->w, "output", b.output_file);
     put(s->w, "error", b.error_file);
-    put(s->w, "message", b.message);
+    put(s->w, "why", b.message);
     puti(s->w, "total", b.n_total);
     puti(s->w, "completed", b.n_completed);
     puti(s->w, "failed", b.n_failed);

@@ -261,7 +261,7 @@ class Refusals(Case):
             self.open(provider, n_retry=0)
             for whole in (False, True):
                 for status, code, fault in rows:
-                    self.p.script({"status": status, "code": code, "message": "no \x1b[31m: 不行"})
+                    self.p.script({"status": status, "message": "no \x1b[31m: 不行", **({"code": code} if code else {})})
                     r = self.fails(self.chat(whole=whole, model="glm-4.7-flash", request_id="req-77"), "REMOTE", fault)
                     self.assertEqual((status, 1), (r["http"], r["n_try"]))
                     self.assertIn("不行", r["message"])
@@ -327,7 +327,7 @@ class Refusals(Case):
         rows = [({"body": "<html>sign in</html>", "content_type": "text/html"}, "FORMAT"), ({"body": "{}"}, "FORMAT"),
                 ({"body": "[]", "content_type": "application/json"}, "FORMAT"), ({"broken_json": True}, "FORMAT"),
                 ({"broken_utf8": True}, "FORMAT"), ({"body": "", "content_type": "application/json"}, "FORMAT"),
-                ({"gzip": True}, "FORMAT"), ({"body": '{"a":1}', "content_type": None}, "FORMAT"),
+                ({"gzip": True}, "FORMAT"), ({"body": '{"a":1}', "headers": {"Content-Type": None}}, "FORMAT"),
                 ({"raw": "SSH-2.0-OpenSSH_9.2\r\n"}, "FORMAT"),
                 ({"raw": "HTTP/1.1 200 OK\r\n" + "X-Filler: %s\r\n" % ("x" * 900) * 100 + "\r\n"}, "LIMIT")]
         for provider in ("zhipu", "openai", "ollama"):
@@ -528,7 +528,7 @@ class Platform_(Case):
     def test_later(self):
         t = self.ok(self.d("later", model="glm-4.7-flash", messages=user("slow")))
         self.assertEqual(0, t["state"])
-        self.assertNotIn("stream", self.p.log("*")[0]["json"])
+        self.assertFalse(self.p.log("*")[0]["json"].get("stream"))
         self.assertEqual(0, self.ok(self.d("task", id=t["id"]))["state"])
         done = self.ok(self.d("wait", id=t["id"], first_s=0.01))
         self.assertEqual("echo: slow", json.loads(done["body"])["choices"][0]["message"]["content"])
@@ -583,7 +583,7 @@ class Platform_(Case):
         self.open(n_retry=0)
         self.assertGreater(self.download({}, "OK")["n_seen"], 0)
         self.download({"slow_bytes": 100, "slow_ms": 1}, "OK")
-        self.download({"content_type": None, "disposition": 'attachment; filename="../../etc/passwd"'}, "OK")
+        self.download({"headers": {"Content-Type": None}, "disposition": 'attachment; filename="../../etc/passwd"'}, "OK")
         for cut in (1, 100, 4095):
             self.download({"cut_after": cut}, "FORMAT")
         self.download({"length_off": 10}, "FORMAT")
@@ -612,8 +612,8 @@ class Platform_(Case):
             r = self.d("upload", path=self.path(name, data), purpose="batch")
             entry = self.p.log("*/files")[-1]
             part = entry.get("parts", [{}, {}])[1]
-            if "\\" in name:  # the platform takes no such name
-                self.fails(r, "REMOTE", "request")
+            if "\\" in name:  # readers of forms differ about it
+                self.fails(r, "INPUT", "local")
                 continue
             self.ok(r)
             self.assertEqual(hashlib.sha256(data).hexdigest(), part["sha256"])
@@ -668,7 +668,7 @@ class Platform_(Case):
         b = self.ok(self.d("batch_new", input=bad, endpoint="/v4/chat/completions"))
         b = self.ok(self.d("batch_get", id=b["id"]))
         self.assertEqual(("failed", 1), (b["status"], b["over"]))
-        self.assertIn("line 1", b["message"])
+        self.assertIn("line 1", b["why"])
         b = self.ok(self.d("batch_new", input=bad, endpoint="/v4/chat/completions"))
         self.assertEqual("cancelling", self.ok(self.d("batch_cancel", id=b["id"]))["status"])
         self.assertEqual(1, self.ok(self.d("batch_get", id=b["id"]))["over"])
@@ -794,7 +794,8 @@ class Addresses(Case):
         for options, rc in rows:
             r = self.d("new", **{"base_url": url, **options})
             self.assertEqual(rc, r["rc"], (options, r["msg"]))
-            self.assertNotIn(options.get("api_key") or "\0", r["msg"])
+            if len(options.get("api_key") or "") > 3:
+                self.assertNotIn(options["api_key"], r["msg"])
         names = self.d("new", base_url=url)["msg"]
         for name in ("ZHIPUAI_API_KEY", "ZAI_API_KEY"):
             self.assertIn(name, names)
