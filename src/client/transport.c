@@ -285,7 +285,7 @@ static glim_err file_name(const char *path, const char **out, glim_error *e)
     if (!ok)
         return glim_fail(e, GLIM_E_INPUT,
                          "%s: cannot be sent under its name, which must be UTF-8 without control "
-                         "characters and '\\\\'; give it another",
+                         "characters and '\\'; give it another",
                          GLIM_QUOTE(glim_str_of(path)));
     *out = name.p;
     return GLIM_OK;
