@@ -6,7 +6,9 @@ set(GLIM_FUZZ_TARGETS
     detok
     dialects
     enctok
+    frames
     gguf
+    hear
     http_reader
     json
     openai_chat
