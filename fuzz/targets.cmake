@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # One target per parser or property; each is fuzz/<name>.c with seeds in fuzz/seed/<name>/.
 set(GLIM_FUZZ_TARGETS
+    addresses
     bpe_roundtrip
     candidates
     detok
