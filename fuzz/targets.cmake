@@ -6,7 +6,9 @@ set(GLIM_FUZZ_TARGETS
     candidates
     detok
     dialects
+    encoder_routes
     enctok
+    enctok_gguf
     frames
     gguf
     hear

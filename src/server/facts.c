@@ -8,6 +8,7 @@
 #include "crypto/crypto.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,7 +52,11 @@ void glim_facts_of_file(const char *path, uint64_t bytes, glim_str arch, glim_mo
                               .path = glim_str_of(path),
                               .license = GLIM_STR(""),
                               .template_name = GLIM_STR(""),
-                              .template_text = GLIM_STR("")};
+                              .template_text = GLIM_STR(""),
+                              /* Not known before the model is here, and never of an encoder. */
+                              .temperature = NAN,
+                              .top_p = NAN,
+                              .min_p = NAN};
     make_digest(path, bytes, out);
 }
 

@@ -92,8 +92,9 @@ static bool encode_text(glim_exchange *x, task *t, size_t i, const char *param, 
     if (out->n < out->n_full) x->n_cut++;
     if (out->n <= n_max) return true;
     glim_exchange_fail(x, GLIM_PROBLEM_CONTEXT, param,
-                       "%s: the text has %zu tokens, the model reads at most %zu; shorten it",
-                       param, out->n, n_max);
+                       "%s: %s %zu tokens, the model reads at most %zu; %s", param,
+                       second ? "query and document together have" : "the text has", out->n, n_max,
+                       second ? "shorten them, or send truncate:true" : "shorten it");
     x->problem.n_prompt = (int64_t)out->n;
     x->problem.n_ctx = (int64_t)n_max;
     return false;
@@ -175,7 +176,10 @@ static bool came(glim_exchange *x, const task *t)
 static void embed_done(glim_exchange *x)
 {
     task *t = x->own;
-    if (came(x, t)) {
+    if (t->embed.instead) {
+        (void)glim_embed_encode(&t->embed, &x->info, NULL, &x->out);
+        if (t->embed.unload) glim_hub_let_go(x->s->hub, x->host);
+    } else if (came(x, t)) {
         glim_embed_result r = {.vectors = t->texts.out,
                                .n_dim = t->texts.n_dim,
                                .n_token = x->n_encoded,

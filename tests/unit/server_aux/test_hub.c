@@ -86,15 +86,24 @@ static void ready(void *user, glim_host *host, const glim_error *e)
     pthread_mutex_unlock(&a->lock);
 }
 
-/* True when the host was there at once. */
+static void ready_now(asker *a, glim_host *host)
+{
+    a->host = host;
+    a->done = true;
+}
+
+/* True when the host was there, or refused, at once. */
 static bool ask(fixture *f, asker *a, const char *name, glim_model_kind kind)
 {
     memset(a, 0, sizeof *a);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->told, NULL);
     a->w = (glim_hub_wait){.ready = ready, .user = a};
-    a->done = glim_hub_take(f->h, glim_str_of(name), kind, &a->w, &a->host, &a->e) || a->host;
-    return a->done;
+    /* The hub may call ready before this returns: then done is its affair. */
+    glim_host *host;
+    bool at_once = glim_hub_take(f->h, glim_str_of(name), kind, &a->w, &host, &a->e) || host;
+    if (at_once) ready_now(a, host);
+    return at_once;
 }
 
 static glim_host *wait_for(asker *a)
@@ -300,6 +309,30 @@ static void too_large(void **state)
     assert_null(wait_for(&a));
     assert_int_equal(a.e.code, GLIM_E_NOMEM);
     assert_non_null(strstr(a.e.msg, "--model-memory"));
+    assert_int_equal(atomic_load(&f.n_went), 0); /* nobody went for that */
+    stop(&f);
+}
+
+/* Its weights would fit; what it takes beside them is known when it is here. Both times the answer is the same. */
+static void too_large_when_here(void **state)
+{
+    (void)state;
+    glim_model_look look;
+    glim_error e;
+    assert_int_equal(glim_model_look_at(RERANKER, &look, &e), GLIM_OK);
+    fixture f = {0};
+    asker a;
+    start(&f, two, 2, 0, look.bytes + 1);
+    for (int i = 0; i < 2; i++) {
+        assert_false(ask(&f, &a, "second", GLIM_KIND_RERANK));
+        assert_null(wait_for(&a));
+        assert_int_equal(a.e.code, GLIM_E_NOMEM);
+        assert_non_null(strstr(a.e.msg, "--model-memory"));
+    }
+    /* The first, which is larger still, had to make room, and comes again. */
+    glim_hub_release(f.h, get(&f, "first", GLIM_KIND_EMBEDDING));
+    assert_int_equal(atomic_load(&f.n_came), 2);
+    assert_int_equal(atomic_load(&f.n_went), 1);
     stop(&f);
 }
 
@@ -382,10 +415,15 @@ static void crowds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),         cmocka_unit_test(lists),
-        cmocka_unit_test(wrong_options), cmocka_unit_test(given_but_no_model),
-        cmocka_unit_test(takes_turns),   cmocka_unit_test(too_large),
-        cmocka_unit_test(ends),          cmocka_unit_test(let_go),
+        cmocka_unit_test(names),
+        cmocka_unit_test(lists),
+        cmocka_unit_test(wrong_options),
+        cmocka_unit_test(given_but_no_model),
+        cmocka_unit_test(takes_turns),
+        cmocka_unit_test(too_large),
+        cmocka_unit_test(too_large_when_here),
+        cmocka_unit_test(ends),
+        cmocka_unit_test(let_go),
         cmocka_unit_test(crowds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
