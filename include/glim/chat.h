@@ -33,8 +33,9 @@ typedef struct glim_message {
     const glim_tool_call *calls;
     size_t n_call;
     glim_str tool_call_id; /* role tool */
-    const glim_str *parts; /* role tool only: results that came as a list without text parts;
-                              each the JSON text of its element */
+    const glim_str *parts; /* role tool: results that came as a list without text parts; role user, for a client of
+                              another server only: the content as a list, images and the like; each the JSON text
+                              of its element */
     size_t n_part;
 } glim_message;
 
