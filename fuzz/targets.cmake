@@ -5,6 +5,7 @@ set(GLIM_FUZZ_TARGETS
     candidates
     detok
     dialects
+    encoder_routes
     enctok
     gguf
     http_reader

@@ -208,14 +208,15 @@ glim_err glim_ollama_ps_encode(const glim_api_model *m, size_t n, int64_t now_s,
 static void add_parameters(const glim_api_model *m, const char *line, glim_buf *b)
 {
     const glim_model_facts *f = facts_of(m);
+    const bool samples = m->kind == GLIM_API_CHAT;
     const struct {
         const char *name;
         float value;
         bool given;
     } floats[] = {
-        {"temperature", f->temperature, f->temperature >= 0},
-        {"top_p", f->top_p, f->top_p > 0},
-        {"min_p", f->min_p, f->min_p > 0},
+        {"temperature", f->temperature, samples && f->temperature >= 0},
+        {"top_p", f->top_p, samples && f->top_p > 0},
+        {"min_p", f->min_p, samples && f->min_p > 0},
     };
     for (size_t i = 0; i < GLIM_COUNT(floats); i++) {
         if (!floats[i].given) continue;
@@ -225,7 +226,7 @@ static void add_parameters(const glim_api_model *m, const char *line, glim_buf *
         glim_jw_f32(&w, floats[i].value);
         glim_buf_addc(b, '\n');
     }
-    if (f->top_k > 0) glim_buf_addf(b, "%stop_k %" PRId32 "\n", line, f->top_k);
+    if (samples && f->top_k > 0) glim_buf_addf(b, "%stop_k %" PRId32 "\n", line, f->top_k);
     if (m->n_ctx > 0) glim_buf_addf(b, "%snum_ctx %" PRId64 "\n", line, m->n_ctx);
 }
 

@@ -26,24 +26,35 @@ static glim_err take_text(job *j, size_t i, glim_str text, glim_error *e)
     return rc ? rc : glim_cli_check_length(i, &j->in[i], j->n_max, e);
 }
 
+static glim_err take_id(const job *j, size_t i, const glim_json *v, glim_encoded *t, glim_error *e)
+{
+    const int64_t n_vocab = glim_encoder_get_info(j->m)->n_vocab;
+    int64_t id;
+    if (!glim_json_i64(v, &id) || id < 0 || id >= n_vocab)
+        return glim_fail_off(e, GLIM_E_INPUT, v->offset,
+                             "standard input: element %zu of input %zu (at byte %zu) is no token "
+                             "id: the model has 0 to %lld",
+                             t->n_full, i, (size_t)v->offset, (long long)n_vocab - 1);
+    t->ids[t->n_full++] = (int32_t)id;
+    return GLIM_OK;
+}
+
 /* Ids as they are; too many are cut at the end, the last one too. */
 static glim_err take_ids(job *j, size_t i, const glim_json *ids, glim_error *e)
 {
     glim_encoded *t = &j->in[i];
-    t->ids = glim_alloc_array(GLIM_MAX(ids->n_child, (size_t)1), sizeof *t->ids);
+    glim_err rc = GLIM_OK;
+    if (ids->n_child == 0)
+        return glim_fail_off(e, GLIM_E_INPUT, ids->offset,
+                             "standard input: input %zu (at byte %zu) has no ids: give it at least "
+                             "one",
+                             i, (size_t)ids->offset);
+    t->ids = glim_alloc_array(ids->n_child, sizeof *t->ids);
     if (!t->ids) return glim_fail(e, GLIM_E_NOMEM, "no memory for input %zu", i);
-    GLIM_JSON_EACH(it, ids)
-    {
-        int64_t id;
-        if (!glim_json_i64(it, &id) || id < INT32_MIN || id > INT32_MAX)
-            return glim_fail_off(e, GLIM_E_INPUT, it->offset,
-                                 "standard input: element %zu of input %zu (at byte %zu) is no "
-                                 "token id",
-                                 t->n_full, i, (size_t)it->offset);
-        t->ids[t->n_full++] = (int32_t)id;
-    }
+    for (const glim_json *it = ids->child; !rc && it; it = it->next)
+        rc = take_id(j, i, it, t, e);
     t->n = t->n_first = j->truncate ? GLIM_MIN(t->n_full, j->n_max) : t->n_full;
-    return glim_cli_check_length(i, t, j->n_max, e);
+    return rc ? rc : glim_cli_check_length(i, t, j->n_max, e);
 }
 
 static glim_err take_array(job *j, const glim_json *array, glim_error *e)

@@ -54,7 +54,7 @@ static glim_err from_vocab_txt(const glim_modelfile *f, glim_str vocab, glim_enc
         return refuse(f, "strip_accents", on ? GLIM_STR("true") : GLIM_STR("false"),
                       "the value of do_lower_case is", e);
     glim_err rc = glim_enctok_from_vocab_txt(vocab, lower, out, e);
-    if (rc) glim_error_prefix(e, "%s", glim_modelfile_path(f));
+    if (rc) glim_error_prefix(e, "%s/vocab.txt", glim_modelfile_path(f));
     return rc;
 }
 

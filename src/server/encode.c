@@ -11,7 +11,7 @@
 
 #include "server/server_priv.h"
 
-#define SLICE_TOKENS 4096
+#define SLICE_TOKENS 2048
 #define SLICE_TEXTS 1024
 #define SLICE_OWNERS 64 /* exchanges in a slice */
 

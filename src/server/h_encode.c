@@ -175,7 +175,10 @@ static bool came(glim_exchange *x, const task *t)
 static void embed_done(glim_exchange *x)
 {
     task *t = x->own;
-    if (came(x, t)) {
+    if (t->embed.instead) {
+        (void)glim_embed_encode(&t->embed, &x->info, NULL, &x->out);
+        if (t->embed.unload) glim_hub_let_go(x->s->hub, x->host);
+    } else if (came(x, t)) {
         glim_embed_result r = {.vectors = t->texts.out,
                                .n_dim = t->texts.n_dim,
                                .n_token = x->n_encoded,

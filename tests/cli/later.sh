@@ -1,6 +1,6 @@
 # What a later version will have is refused by name, never ignored.
 t() { "$GLIM" "$@" </dev/null 2>err >out; echo "$? $(cat err)"; [ ! -s out ] || echo "wrote to standard output"; }
-for c in quantize pull embed cloud; do t $c --any thing; done
+for c in quantize pull convert cloud; do t $c --any thing; done
 for o in --where --batch; do t run $o 1 -p x; done
 t run --batch=x.jsonl -p x
 t run --kv q8_0 -p x

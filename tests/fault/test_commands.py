@@ -36,6 +36,13 @@ FILES = {
     "text": "Once upon a time there was a model, and it was small. " * 8,
     "output": OUTPUT,
     "glim.conf": "threads = 1\n",
+    "words": "model\nwas\nother\n",
+}
+# Whole encoders: weights, and a tokenizer from where those are.
+ENCODERS = {
+    "ernie": ["encoders/ernie/config.json", "encoders/ernie/model.safetensors", "tokenizer/wordpiece-cased/vocab.txt"],
+    "ranker": ["encoders/xlm-roberta-reranker/config.json", "encoders/xlm-roberta-reranker/model.safetensors",
+               "tokenizer/sp-unigram-xlmr/sentencepiece.bpe.model"],
 }
 EXACT = ["--cpu", "ref", "-t", "1"]
 SEED = ["--seed", "1"]
@@ -54,6 +61,11 @@ COMMANDS = {
     "inspect json": (["inspect", TINY, "--json"], b""),
     "perplexity": (["perplexity", *GGUF, "-f", "text", "--ctx", "64", *EXACT], b""),
     "list": (["list"], b""),
+    "embed": (["embed", "-m", "ernie", *EXACT], b'["a text", "", [2, 5, 3]]'),
+    "keyword": (["keyword", "-m", "ernie", "--vocab", "words", "--mmr", "--top", "1", *EXACT], FILES["text"].encode()),
+    "rerank": (["rerank", "-m", "ranker", "--query", "what?", "--truncate", "on", *EXACT], b'["this", "that"]'),
+    "tokenize of an encoder": (["tokenize", "-m", "ernie", "Hello"], b""),
+    "inspect an encoder": (["inspect", "ranker", "--json"], b""),
     "config": (["config", "show"], b""),
     "features": (["features", "--json"], b""),
 }
@@ -71,7 +83,7 @@ def call(home, args, stdin, fail_at=None, count=None):
 
 def same(name, a, b):
     """Answers with figures of time or memory in them are only looked at for their length."""
-    return a == b or name in ("json", "inspect", "inspect json", "chat", "list", "features")
+    return a == b or name in ("json", "inspect", "inspect json", "inspect an encoder", "chat", "list", "features")
 
 
 def sweep(home, name):
@@ -101,6 +113,10 @@ def main():
         for file, text in FILES.items():
             with open(os.path.join(home, file), "w") as f:
                 f.write(text)
+        for name, files in ENCODERS.items():
+            os.mkdir(os.path.join(home, name))
+            for file in files:
+                os.symlink(os.path.join(ROOT, "tests", "golden", file), os.path.join(home, name, os.path.basename(file)))
         for name in NAMES or COMMANDS:
             some, figures = sweep(home, name)
             found += some

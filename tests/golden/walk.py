@@ -4,7 +4,7 @@
 
 Knows only the command line of glim; python3's standard library is all it needs.
 
-    walk.py --glim build/glim [--area template parser tokenizer models demo] [--jobs 2] [FOLDER...]
+    walk.py --glim build/glim [--area template parser tokenizer models encoders keyword demo] [--jobs 2] [FOLDER...]
 
 FOLDER is a golden folder (default: the one of this file, and ../shared/golden beside the checkout when it is there). A
 case folder that is byte for byte the same as one already walked is not walked again.
@@ -22,11 +22,17 @@ Then, once a model: f16 and bf16 caches, and the other eps of the low-rank norms
 Tolerances (relative to the largest |logit| of the sequence). Parity: 1e-4 and equal greedy tokens. Fast kernels: F32
 weights 1e-3, BF16 weights 2e-2 at the median position of a sequence (one position may lie beyond: a rounded router input
 may pick another expert); greedy tokens equal up to the first step whose margin is under twice the tolerance.
+
+What the encoders area runs. Every encoder file (folder with safetensors, model.gguf) at every kernel level: all texts and
+all their ids with the three poolings, one and three threads with the very same bytes, pairs by their questions. A folder
+without a tokenizer gets one of ENCODER_TOKENIZERS beside its weights, once for each file a tokenizer can be in.
+Tolerances: 1 - cosine 1e-4 and logits 1e-3; in parity mode each element of a vector and each logit 2e-5.
 """
 import argparse
 import concurrent.futures
 import decimal
 import filecmp
+import itertools
 import json
 import math
 import os
@@ -45,6 +51,11 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 ARCHITECTURES = {"glm4_moe_lite", "deepseek_v2", "deepseek_v3"}
 TEMPLATES = ["GLM-4.7-Flash", "GLM-4.6"]
 TOKENIZERS = ["glm4", "glm4-ignore-merges", "qwen2", "deepseek-v3"]
+# Encoders' tokenizers: tokens do not hold the text, so there is no way back.
+ENCODER_TOKENIZER_CASES = ["sp-unigram-xlmr", "wordpiece-cased", "wordpiece-uncased"]
+# Which of them belongs to an encoder that has none beside its weights.
+ENCODER_TOKENIZERS = {"ernie": "wordpiece-cased", "bert": "wordpiece-uncased", "bert-unigram": "sp-unigram-xlmr",
+                      "xlm-roberta": "sp-unigram-xlmr", "xlm-roberta-reranker": "sp-unigram-xlmr"}
 FAST_LEVELS = {
     "avx2": "avx2 fma f16c bmi2",
     "avx512v": "avx512f avx512cd avx512bw avx512dq avx512vl avx512_vnni",
@@ -263,10 +274,14 @@ def walk_parser(w, goldens):
 
 
 def walk_tokenizer(w, goldens):
-    cases = []
+    cases, encoders = [], []
     for name, path in case_folders(goldens, "tokenizer"):
+        rows = jsonl(os.path.join(path, "cases.jsonl"))
         if name in TOKENIZERS:
-            cases += [(f"tokenizer/{name} {i + 1}", path, row) for i, row in enumerate(jsonl(os.path.join(path, "cases.jsonl")))]
+            cases += [(f"tokenizer/{name} {i + 1}", path, row) for i, row in enumerate(rows)]
+        if name in ENCODER_TOKENIZER_CASES:
+            for folder in tokenizer_forms(w, name, path):
+                encoders += [(f"tokenizer/{name} {i + 1}, {os.path.basename(folder)}", folder, row) for i, row in enumerate(rows)]
 
     def one(case):
         name, path, row = case
@@ -294,6 +309,27 @@ def walk_tokenizer(w, goldens):
         return bad
 
     w.each(one, cases)
+
+    def pieces(case):
+        name, path, row = case
+        # The reference's WordPiece takes the text of special tokens for these tokens and cannot do otherwise.
+        special = ["--special"] if "wordpiece" in name or row.get("special") else []
+        r = w.run(["tokenize", "-m", path] + special, row["text"].encode("utf-8"))
+        if r.code != 0:
+            return [f"{name}: {r.why()}"]
+        got = json.loads(r.out)
+        if got["tokens"] not in (row["ids"], row.get("fast_ids")):
+            return [f"{name}: {row['text'][:60]!r} gives {got['tokens'][:40]} instead of {row['ids'][:40]}"]
+        if len(got["pieces"]) != len(got["tokens"]) or not all(got["pieces"]):
+            return [f"{name}: pieces {got['pieces'][:40]} for {got['tokens'][:40]}"]
+        return []
+
+    w.each(pieces, encoders)
+    for name, path in {os.path.dirname(c[1]): (c[0], c[1]) for c in encoders}.values():
+        r = w.run(["detokenize", "-m", path], b"[4]")
+        w.n_check += 1
+        if r.code != 6 or b"embedding model" not in r.err:
+            w.failures.append(f"{name}: detokenize must be refused as not supported (6); {r.why()}")
     # The same vocabulary out of a GGUF file and out of tokenizer.json.
     pairs = []
     texts = [r["text"] for r in jsonl(os.path.join(tokenizer_folder(), "cases.jsonl"))][::7]
@@ -312,7 +348,28 @@ def walk_tokenizer(w, goldens):
         return []
 
     w.each(twin, pairs)
-    return len(cases)
+    return len(cases) + len(encoders)
+
+
+def tokenizer_forms(w, name, path):
+    """A folder for each file that the tokenizer can be read from, with that file alone."""
+    out = []
+    for file in ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model"):
+        if os.path.exists(os.path.join(path, file)):
+            folder = os.path.join(w.tmp.name, f"{name}-{file}")
+            os.makedirs(folder, exist_ok=True)
+            link(os.path.join(path, file), folder)
+            if file == "vocab.txt":
+                with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="ascii") as f:
+                    json.dump({"do_lower_case": "uncased" in name, "tokenizer_class": "BertTokenizer"}, f)
+            out.append(folder)
+    return out
+
+
+def link(path, folder):
+    to = os.path.join(folder, os.path.basename(path))
+    if not os.path.lexists(to):
+        os.symlink(os.path.abspath(path), to)
 
 
 # ---- models -----------------------------------------------------------------------------------------
@@ -553,11 +610,183 @@ def refused(w, name, path):
     return bad
 
 
+# ---- encoders ---------------------------------------------------------------------------------------
+
+
+def encoder_files(w, goldens, name, path):
+    """The files to run of an encoder: its folder, with a tokenizer if it needs one, and its GGUF twin."""
+    gguf = os.path.join(path, "model.gguf")
+    files = [path] if os.path.exists(os.path.join(path, "tokenizer.json")) else []
+    if not files:
+        own = ENCODER_TOKENIZERS[name]
+        source = next(p for n, p in case_folders(goldens + [HERE], "tokenizer") if n == own)
+        for form in tokenizer_forms(w, own, source):
+            folder = f"{form}+{name}"
+            os.makedirs(folder, exist_ok=True)
+            for part in (form, path):
+                for file in os.listdir(part):
+                    link(os.path.join(part, file), folder)
+            files.append(folder)
+    return files + ([gguf] if os.path.exists(gguf) else [])
+
+
+def cosine(a, b):
+    return math.fsum(x * y for x, y in zip(a, b)) / math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b))
+
+
+def embed(w, file, level, inputs, *more):
+    """Lines of `glim embed` for a list of inputs, or the failure's text."""
+    r = w.run(["embed", "-m", file, "--cpu", level, "--kv", "f32", *more], json.dumps(inputs).encode())
+    if r.code != 0:
+        return r, r.why()
+    try:
+        lines = [json.loads(x) for x in r.out.splitlines()]
+    except ValueError as e:
+        return r, f"not the JSON that is expected ({e}): {r.out[:200]!r}"
+    if [x["index"] for x in lines] != list(range(len(inputs))):
+        return r, f"{len(lines)} lines for {len(inputs)} inputs, or not in order"
+    return r, lines
+
+
+def one_encoder(w, name, file, level, rows):
+    bad = []
+    ids = [row["ids"] for row in rows]
+    for pooling, key in (("cls", "cls"), ("mean", "mean"), ("last", "last_token")):
+        what = f"{name}, {level} {pooling}"
+        r, lines = embed(w, file, level, ids, "--pooling", pooling, "--normalize", "off", "-t", "1")
+        if isinstance(lines, str):
+            return bad + [f"{what}: {lines}"]
+        for i, (line, row) in enumerate(zip(lines, rows)):
+            got, want = line["embedding"], row[key]
+            far, off = 1 - cosine(got, want), max(abs(a - b) for a, b in zip(got, want))
+            w.note(f"encoders {level}: 1 - cosine", far)
+            if len(got) != len(want) or not far <= 1e-4 or (level == "ref" and not off <= 2e-5):
+                bad.append(f"{what}: text {i}: 1 - cosine is {far:.3g}, the largest difference {off:.3g}")
+        # From the texts themselves, with more threads: the very same bytes, as the ids are then the same.
+        again, lines = embed(w, file, level, [row["text"] for row in rows], "--pooling", pooling, "--normalize=off", "-t", "3")
+        if again.out != r.out:
+            why = lines if isinstance(lines, str) else next((i for i, (a, b) in enumerate(zip(lines, r.out.splitlines())) if a != json.loads(b)), "?")
+            bad.append(f"{what}: texts give other vectors than their ids: {why}")
+    r, lines = embed(w, file, level, ids, "--normalize", "on")
+    if isinstance(lines, str) or any(abs(math.fsum(x * x for x in y["embedding"]) - 1) > 1e-5 for y in lines):
+        bad.append(f"{name}, {level}: --normalize on does not give vectors of length 1: {lines if isinstance(lines, str) else ''}")
+    # Alone and together: the same bits.
+    alone = w.run(["embed", "-m", file, "--cpu", level, "--normalize", "on", rows[-1]["text"]]) if rows[-1]["text"] else None
+    if alone and alone.out[10:] != r.out.splitlines(True)[-1][len(str(len(rows) - 1)) + 9 :]:
+        bad.append(f"{name}, {level}: the last text alone gives {alone.out[:60]!r}")
+    return bad
+
+
+def one_reranker(w, name, file, level, rows):
+    bad = []
+    for query in sorted({row["query"] for row in rows}):
+        of = [row for row in rows if row["query"] == query]
+        args = ["rerank", "-m", file, "--cpu", level, "--query", query]
+        r = w.run(args, json.dumps([row["document"] for row in of]).encode())
+        if r.code != 0:
+            bad.append(f"{name}, {level}, {query!r}: {r.why()}")
+            continue
+        lines = [json.loads(x) for x in r.out.splitlines()]
+        if [x["index"] for x in lines] != list(range(len(of))):
+            bad.append(f"{name}, {level}, {query!r}: {len(lines)} lines for {len(of)} documents, or not in order")
+        for line, row in zip(lines, of):
+            off = abs(line["logit"] - row["logit"])
+            w.note(f"rerank {level}: logit", off)
+            if not off <= (2e-5 if level == "ref" else 1e-3):
+                bad.append(f"{name}, {level}, {query!r}: logit {line['logit']} instead of {row['logit']}")
+            if abs(line["score"] - 1 / (1 + math.exp(-line["logit"]))) > 1e-7:
+                bad.append(f"{name}, {level}, {query!r}: score {line['score']} of logit {line['logit']}")
+    return bad
+
+
+def walk_encoders(w, goldens):
+    jobs = []
+    levels = ["ref"] + w.levels()[-1 if w.brief else 0 :]
+    for name, path in case_folders(goldens, "encoders"):
+        if not os.path.exists(os.path.join(path, "config.json")):
+            continue  # vectors alone, of a model that is fetched (minilm.py)
+        for file in encoder_files(w, goldens, name, path):
+            short = f"encoders/{name} ({os.path.basename(file)})"
+            for level in levels:
+                for cases, fn in (("vectors.jsonl", one_encoder), ("pairs.jsonl", one_reranker)):
+                    if os.path.exists(os.path.join(path, cases)):
+                        jobs.append(lambda a=(w, short, file, level, jsonl(os.path.join(path, cases))), f=fn: f(*a))
+    w.each(lambda job: job(), jobs)
+    return len(jobs)
+
+
+# ---- keyword ----------------------------------------------------------------------------------------
+
+
+def choose(doc, words, vectors, top, diversity, how):
+    """KeyBERT's three ways as their definitions say, for comparison."""
+    near = [cosine(doc, v) for v in vectors]
+    order = sorted(range(len(words)), key=lambda i: (-near[i], i))
+    top = min(top, len(words))
+    if how == "plain" or top == len(words):
+        picked = order[:top]
+    elif how == "mmr":
+        picked = order[:1]
+        while len(picked) < top:
+            rest = [i for i in range(len(words)) if i not in picked]
+            picked.append(max(rest, key=lambda i: (1 - diversity) * near[i] - diversity * max(cosine(vectors[i], vectors[j]) for j in picked)))
+    else:
+        pool = sorted(order[:20], key=lambda i: (near[i], i))
+        alike = {(i, j): cosine(vectors[i], vectors[j]) for i in pool for j in pool}
+        picked = min(itertools.combinations(pool, min(top, len(pool))), key=lambda c: sum(alike[i, j] for i, j in itertools.combinations(c, 2)))
+    return sorted(((words[i], near[i]) for i in picked), key=lambda x: -x[1])
+
+
+def same_choice(got, want, tolerance):
+    """Scores agree one by one; the words too, but for those that another with the same score replaces."""
+    got, want = (sorted(x, key=lambda y: -y[1]) for x in (got, want))
+    if len(got) != len(want) or any(abs(a[1] - b[1]) > tolerance for a, b in zip(got, want)):
+        return False
+    more = [score for word, score in got if word not in dict(want)]
+    return all(word in dict(got) or any(abs(score - x) <= tolerance for x in more) for word, score in want)
+
+
+def walk_keyword(w, goldens):
+    """The choice by its definition, held to the reference's; then the program's, with the vectors that it gives itself."""
+    rows = next((jsonl(p) for p in (os.path.join(g, "keyword", "cases.jsonl") for g in goldens) if os.path.exists(p)), [])
+    for i, row in enumerate(rows):
+        for how in ("plain", "mmr", "maxsum"):
+            if how in row and (how != "maxsum" or math.comb(min(20, len(row["words"])), min(row["top"], len(row["words"]))) < 5000):
+                w.n_check += 1
+                got = choose(row["doc"], row["words"], row["vectors"], row["top"], row["diversity"], how)
+                if not same_choice(got, row[how], 6e-5):
+                    w.failures.append(f"keyword {i + 1}: by definition {how} gives {got}, the reference {row[how]}")
+    encoders = [(n, p) for n, p in case_folders(goldens, "encoders") if os.path.exists(os.path.join(p, "vectors.jsonl")) and os.path.exists(os.path.join(p, "config.json"))]
+    words = sorted({x for row in rows for x in row["words"]})
+    text = "。".join(words) + " "
+    vocab = w.file(words + ["不在文中的词"])
+    cases = [(n, f, top, more) for n, p in encoders for f in encoder_files(w, goldens, n, p) for top in (1, 3, 5)
+             for more in ([], ["--mmr", "--diversity", "0"], ["--mmr", "--diversity", "0.7"], ["--maxsum"], ["--mmr", "--maxsum"])]
+
+    def one(case):
+        name, file, top, more = case
+        what = f"keyword, encoders/{name} ({os.path.basename(file)}), top {top} {' '.join(more)}"
+        r = w.run(["keyword", "-m", file, "--vocab", vocab, "--top", str(top)] + more, text.encode("utf-8"))
+        _, lines = embed(w, file, "auto", [text] + words, "--truncate", "on")
+        if r.code != 0 or isinstance(lines, str):
+            return [f"{what}: {r.why() if r.code else lines}"]
+        vectors = [x["embedding"] for x in lines]
+        how = "mmr" if "--mmr" in more else "maxsum" if more else "plain"
+        diversity = float(more[2]) if "--diversity" in more else 0.3
+        got = [(k["name"], k["similarity"]) for k in json.loads(r.out)["keywords"]]
+        want = choose(vectors[0], words, vectors[1:], top, diversity, how)
+        return [] if same_choice(got, want, 1e-4) else [f"{what}: {got} instead of {want}"]
+
+    w.each(one, cases)
+    return len(rows) + len(cases)
+
+
 # ---- demo -------------------------------------------------------------------------------------------
 
 
-def walk_demo(w, folder):
+def walk_demo(w, _):
     """The demo model: bf16 weights in parity mode token by token; the bundled Q8_0 file by how many agree."""
+    folder = os.path.join(ROOT, "..", "shared", "demo-model")
     path = os.path.join(folder, "greedy.jsonl")
     if not os.path.exists(path):
         return 0
@@ -601,10 +830,14 @@ def walk_demo(w, folder):
     return len(rows)
 
 
+AREAS = {"template": walk_template, "parser": walk_parser, "tokenizer": walk_tokenizer, "models": walk_models,
+         "encoders": walk_encoders, "keyword": walk_keyword, "demo": walk_demo}
+
+
 def main():
     p = argparse.ArgumentParser(description="walk the golden cases")
     p.add_argument("--glim", default=os.path.join(ROOT, "build", "glim"))
-    p.add_argument("--area", nargs="+", choices=["template", "parser", "tokenizer", "models", "demo"], default=["template", "parser", "tokenizer", "models", "demo"])
+    p.add_argument("--area", nargs="+", choices=list(AREAS), default=list(AREAS))
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--show", type=int, default=20, help="failures to print")
     p.add_argument("--brief", action="store_true", help="models: parity and the best level only, for slow (sanitized) builds")
@@ -618,10 +851,7 @@ def main():
     n_case = 0
     for area in opts.area:
         begin, before = time.monotonic(), (w.n_check, len(w.failures))
-        if area == "demo":
-            n = walk_demo(w, os.path.join(shared, "demo-model"))
-        else:
-            n = {"template": walk_template, "parser": walk_parser, "tokenizer": walk_tokenizer, "models": walk_models}[area](w, goldens)
+        n = AREAS[area](w, goldens)
         n_case += n
         print(f"{area}: {w.n_check - before[0]} checks, {len(w.failures) - before[1]} failures, {time.monotonic() - begin:.1f} s")
     for mode, error in sorted(w.worst.items()):

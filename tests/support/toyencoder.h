@@ -16,11 +16,14 @@ typedef struct toyenc {
     const char *drop, *grow; /* a tensor that is missing, one with a row or element more */
     const char *key; /* a key behind "bert." that becomes value; in place of the right one */
     uint32_t value;
+    void (*more)(glim_gguf_writer *w, const void *user); /* further keys, a vocabulary; may be NULL */
+    const void *user;
 } toyenc;
 
 static inline toyenc toyenc_make(void)
 {
-    return (toyenc){2, 64, 160, 4, 300, 50, 3, 2, GLIM_F32, GLIM_TYPE_COUNT, NULL, NULL, NULL, 0};
+    return (toyenc){2, 64, 160, 4, 300, 50, 3, 2, GLIM_F32, GLIM_TYPE_COUNT, NULL, NULL, NULL, 0,
+                    NULL, NULL};
 }
 
 typedef struct toyenc_tensor {
@@ -96,6 +99,7 @@ static inline void toyenc_keys(const toyenc *s, glim_gguf_writer *w)
         glim_gguf_put_bool(w, "bert.attention.causal", s->value != 0);
     if (s->key && strcmp(s->key, "pooling_type") == 0)
         glim_gguf_put_u32(w, "bert.pooling_type", s->value);
+    if (s->more) s->more(w, s->user);
 }
 
 /* Values of a tensor: near 1 for the weights of norms, small for biases, scaled for matrices. */

@@ -216,29 +216,38 @@ static void models(void **state)
     (void)state;
     static const glim_model_facts facts = {
         .path = {"/m/x.gguf", 9}, .temperature = 1, .top_p = 0.95f, .min_p = NAN, .top_k = 0};
-    glim_api_model m[] = {{.id = {"a", 1}, .created_s = 1702538805}, {.id = {"b", 1}}};
+    glim_api_model m[] = {{.id = {"a", 1}, .created_s = 1702538805},
+                          {.id = {"b", 1}, .kind = GLIM_API_EMBEDDING, .facts = &facts},
+                          {.id = {"c", 1}, .kind = GLIM_API_RERANK}};
     glim_buf out;
     glim_buf_init(&out, 4096);
-#define LEGACY(id, created)                                                                        \
-    "{\"id\":\"" id "\",\"object\":\"chat.completion\",\"created\":" created ","                   \
+#define LEGACY(id, object, created)                                                                \
+    "{\"id\":\"" id "\",\"object\":\"" object "\",\"created\":" created ","                        \
     "\"owned_by\":\"owner\",\"root\":null,\"parent\":null,\"permission\":null}"
-    assert_int_equal(glim_legacy_models_encode(m, 2, &out), GLIM_OK);
-    script_check(&out, "{\"object\":\"list\",\"data\":[" LEGACY("a", "1702538805") "," LEGACY(
-                           "b", "0") "]}");
+    assert_int_equal(glim_legacy_models_encode(m, 3, &out), GLIM_OK);
+    script_check(
+        &out,
+        "{\"object\":\"list\",\"data\":[" LEGACY("a", "chat.completion", "1702538805") "," LEGACY(
+            "b", "embedding", "0") "," LEGACY("c", "rerank", "0") "]}");
     glim_buf_clear(&out);
     assert_int_equal(glim_legacy_models_encode(m, 0, &out), GLIM_OK);
     script_check(&out, "{\"object\":\"list\",\"data\":[]}");
     glim_buf_clear(&out);
-#define INFO(path, preferred)                                                                      \
-    "{\"model_path\":\"" path "\",\"tokenizer_path\":\"" path "\",\"is_generation\":true,"         \
+#define INFO(path, generates, preferred)                                                           \
+    "{\"model_path\":\"" path "\",\"tokenizer_path\":\"" path "\",\"is_generation\":" generates    \
+    ","                                                                                            \
     "\"preferred_sampling_params\":" preferred ",\"weight_version\":\"default\","                  \
     "\"has_image_understanding\":false,\"has_audio_understanding\":false}"
     assert_int_equal(glim_sglang_model_info_encode(&m[0], &out), GLIM_OK);
-    script_check(&out, INFO("a", "null"));
+    script_check(&out, INFO("a", "true", "null"));
     glim_buf_clear(&out);
     m[0].facts = &facts;
     assert_int_equal(glim_sglang_model_info_encode(&m[0], &out), GLIM_OK);
-    script_check(&out, INFO("/m/x.gguf", "{\"temperature\":1,\"top_p\":0.95,\"top_k\":-1}"));
+    script_check(&out,
+                 INFO("/m/x.gguf", "true", "{\"temperature\":1,\"top_p\":0.95,\"top_k\":-1}"));
+    glim_buf_clear(&out);
+    assert_int_equal(glim_sglang_model_info_encode(&m[1], &out), GLIM_OK);
+    script_check(&out, INFO("/m/x.gguf", "false", "null")); /* samples nothing */
     glim_buf_deinit(&out);
 }
 

@@ -50,17 +50,19 @@ static void lists(void **state)
     glim_buf_init(&b, 1 << 16);
     glim_api_model two[] = {model, model};
     two[1].id = GLIM_STR("glm:8b");
+    two[1].kind = GLIM_API_EMBEDDING;
     assert_int_equal(glim_ollama_tags_encode(two, 2, &b), GLIM_OK);
-    script_check(
-        &b,
-        "{\"models\":[" MODEL(
-            "glm-4.7-flash:latest") ","
-                                    "\"modified_at\":\"2023-11-14T22:13:20.000000000Z\"}," MODEL(
-                                        "glm:8b") ","
-                                                  "\"modified_at\":\"2023-11-14T22:13:20."
-                                                  "000000000Z\"}]}");
+#define TIME ",\"modified_at\":\"2023-11-14T22:13:20.000000000Z\",\"capabilities\":"
+    script_check(&b, "{\"models\":[" MODEL("glm-4.7-flash:latest") TIME
+                 "[\"completion\",\"tools\",\"thinking\"]}," MODEL("glm:8b") TIME
+                 "[\"embedding\"]}]}");
     glim_buf_clear(&b);
-    assert_int_equal(glim_ollama_ps_encode(two, 1, 1700000000, &b), GLIM_OK);
+    /* only what is loaded runs */
+    assert_int_equal(glim_ollama_ps_encode(two, 2, 1700000000, &b), GLIM_OK);
+    script_check(&b, "{\"models\":[]}");
+    glim_buf_clear(&b);
+    two[0].loaded = true;
+    assert_int_equal(glim_ollama_ps_encode(two, 2, 1700000000, &b), GLIM_OK);
     script_check(&b,
                  "{\"models\":[" MODEL("glm-4.7-flash:latest") ","
                                                                "\"expires_at\":\"2123-11-15T22:13:"
@@ -217,6 +219,27 @@ static void show_little(void **state)
     }
 }
 
+/* A model that generates nothing has no settings for sampling. */
+static void show_kinds(void **state)
+{
+    (void)state;
+    static const struct {
+        glim_api_kind kind;
+        const char *want;
+    } cases[] = {{GLIM_API_EMBEDDING, "\"capabilities\":[\"embedding\"]"},
+                 {GLIM_API_RERANK, "\"capabilities\":[\"rerank\"]"}};
+    for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
+        glim_buf b;
+        glim_api_model m = model;
+        m.kind = cases[i].kind;
+        glim_buf_init(&b, 1 << 16);
+        assert_int_equal(glim_ollama_show_encode(&m, false, &b), GLIM_OK);
+        assert_non_null(strstr(b.p, cases[i].want));
+        get(&b, "parameters", "num_ctx 32768");
+        glim_buf_deinit(&b);
+    }
+}
+
 /* ---- names and pulls ------------------------------------------------------------------------- */
 
 static glim_arena *arena;
@@ -326,9 +349,9 @@ static void pulls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists),        cmocka_unit_test(names), cmocka_unit_test(sizes),
-        cmocka_unit_test(times),        cmocka_unit_test(show),  cmocka_unit_test(show_little),
-        cmocka_unit_test(decode_names), cmocka_unit_test(pulls),
+        cmocka_unit_test(lists),      cmocka_unit_test(names),        cmocka_unit_test(sizes),
+        cmocka_unit_test(times),      cmocka_unit_test(show),         cmocka_unit_test(show_little),
+        cmocka_unit_test(show_kinds), cmocka_unit_test(decode_names), cmocka_unit_test(pulls),
     };
     return cmocka_run_group_tests_name("api/ollama_info", tests, setup, teardown);
 }

@@ -173,7 +173,8 @@ static void models(void **state)
 #define MODEL                                                                                      \
     "{\"id\":\"glm-4.7-flash\",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"glim\"," \
     "\"root\":\"glm-4.7-flash\",\"parent\":null,\"max_model_len\":4096,\"context_length\":4096,"   \
-    "\"meta\":{\"n_ctx_train\":202752,\"n_params\":30000000000,\"size\":17000000000}}"
+    "\"meta\":{\"n_ctx_train\":202752,\"n_params\":30000000000,\"size\":17000000000},"             \
+    "\"kind\":\"chat\"}"
     glim_buf b;
     glim_buf_init(&b, 4096);
     assert_int_equal(glim_model_encode(&m, &b), GLIM_OK);
@@ -181,6 +182,18 @@ static void models(void **state)
     glim_buf_clear(&b);
     assert_int_equal(glim_models_encode(&m, 1, &b), GLIM_OK);
     script_check(&b, "{\"object\":\"list\",\"data\":[" MODEL "]}");
+    static const glim_api_model kinds[] = {{.id = {"e", 1}, .kind = GLIM_API_EMBEDDING},
+                                           {.id = {"r", 1}, .kind = GLIM_API_RERANK},
+                                           {.id = {"x", 1}, .kind = (glim_api_kind)9}};
+#define EMPTY_MODEL(id, kind)                                                                      \
+    "{\"id\":\"" id "\",\"object\":\"model\",\"created\":0,\"owned_by\":\"glim\",\"root\":\"" id   \
+    "\",\"parent\":null,\"max_model_len\":0,\"context_length\":0,"                                 \
+    "\"meta\":{\"n_ctx_train\":0,\"n_params\":0,\"size\":0},\"kind\":\"" kind "\"}"
+    glim_buf_clear(&b);
+    assert_int_equal(glim_models_encode(kinds, 3, &b), GLIM_OK);
+    script_check(&b,
+                 "{\"object\":\"list\",\"data\":[" EMPTY_MODEL("e", "embedding") "," EMPTY_MODEL(
+                     "r", "rerank") "," EMPTY_MODEL("x", "unknown") "]}");
     glim_buf_clear(&b);
     assert_int_equal(glim_models_encode(NULL, 0, &b), GLIM_OK);
     script_check(&b, "{\"object\":\"list\",\"data\":[]}");
