@@ -310,16 +310,17 @@ glim_err glim_keyword_encode(glim_str model, const glim_keyword_hit *k, size_t n
 
 /* A chat as a client asks it. Borrowed by everything below. */
 typedef struct glim_ask {
-    glim_str model;
+    glim_str model;           /* "": only OpenAI-like servers do without */
     const glim_chat *chat;
-    const glim_gen_opts *gen;
+    const glim_gen_opts *gen; /* NULL: nothing is set */
     bool stream, json_object;
-    glim_str meta, extra; /* JSON objects, checked; n 0: none */
-    glim_str user_id, request_id;
+    glim_str meta, extra; /* JSON objects, checked; n 0: none. Ollama: options in extra join those that are set */
+    glim_str user_id, request_id; /* request_id is in the body only where the wire has it there (Zhipu) */
 } glim_ask;
 
 /* What a body says went wrong, in any of the shapes: {"error": {"code", "message"}}, {"error": "text"}, {"code", "msg"},
- * {"object": "error"}, {"detail"}. False: it says nothing of the kind. Texts are cut and made safe to print. */
+ * {"object": "error"}, {"detail"}, {"message": "text"}. False: it says nothing of the kind. Texts are one line, cut and made
+ * safe to print; a code that is a number is as it was written. */
 typedef struct glim_remote {
     char code[64], message[400], request_id[129];
 } glim_remote;
@@ -334,10 +335,14 @@ typedef struct glim_wire_dialect {
     glim_err (*ask)(const glim_ask *a, glim_buf *out, glim_error *e);
     /* NULL: out of memory. fn's false is remembered and ends the feeding with CANCELLED. */
     glim_hear *(*hear_new)(const glim_ask *a, glim_event_fn fn, void *user);
-    /* One event's data of a stream, or the whole body (whole). *over: nothing follows that counts. Errors: FORMAT (not what it
-     * should be: what), REMOTE (the server reports a failure: remote is filled), CANCELLED, NOMEM. */
+    /* One event's data of a stream, or the whole body (whole). *over: nothing follows that counts; what is given yet is passed
+     * over. Errors: FORMAT (not what it should be: path and what), REMOTE (the server reports a failure, also as a reason to
+     * finish: "sensitive", "network_error"; remote is filled), CANCELLED, NOMEM; what failed stays failed. Events: REASONING,
+     * CONTENT, LOGPROBS where gen asks for them (token ids are -1), and of calls CALL_BEGIN, then CALL_END or CALL_BROKEN,
+     * one call after the other. */
     glim_err (*hear)(glim_hear *h, glim_str json, bool whole, bool *over, glim_remote *remote, glim_error *e);
-    /* After the last piece: broken-off calls, then STOP. Errors: FORMAT (the stream ended in the middle), CANCELLED. */
+    /* After the last piece: broken-off calls, then STOP, whose usage is there even where the server sent none. Errors: FORMAT
+     * (the stream ended in the middle: then no STOP), CANCELLED, NOMEM, or what failed before. */
     glim_err (*hear_end)(glim_hear *h, glim_error *e);
     void (*hear_free)(glim_hear *h);
 } glim_wire_dialect;
@@ -353,7 +358,7 @@ void glim_frames_free(glim_frames *f);
 /* Errors: LIMIT (an event larger than event_max), FORMAT (NUL bytes; invalid UTF-8), CANCELLED (fn said so), NOMEM. */
 GLIM_MUST_USE glim_err glim_frames_feed(glim_frames *f, glim_str bytes, glim_error *e);
 /* The end of the stream. An event that was not closed by a blank line is lost, as the specification has it; *cut says that
- * there was one. */
+ * there was one. A last line of NDJSON needs no line end: fn gets it. Errors: as feeding. */
 GLIM_MUST_USE glim_err glim_frames_end(glim_frames *f, bool *cut, glim_error *e);
 
 /* ---- ollama_info.c: what Ollama's clients ask beside generating -------------------------------- */
