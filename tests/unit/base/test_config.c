@@ -31,7 +31,7 @@ static void table_is_sound(void **state)
         assert_int_equal(found, i); /* fails for a name used twice */
         assert_true(strlen(glim_opt_env((glim_opt)i, env)) == strlen(r->name) + 5);
         if (r->letter) {
-            assert_true(glim_opt_find_letter(r->letter, &found));
+            assert_true(glim_opt_find_letter(r->letter, r->where, &found));
             assert_int_equal(found, i);
         }
         if (!(r->flags & GLIM_OPT_LATER)) {
