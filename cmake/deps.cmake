@@ -8,6 +8,8 @@ pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core)
 pkg_check_modules(LIBCRYPTO REQUIRED IMPORTED_TARGET libcrypto>=3.0)
 pkg_check_modules(LIBSSL REQUIRED IMPORTED_TARGET libssl>=3.0)
+# 7.88: never raises SIGPIPE, whatever it speaks TLS with; names of protocols as text.
+pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl>=7.88)
 
 set(GLIM_HAVE_LIBEDIT OFF)
 set(libedit_why "switched off")

@@ -261,6 +261,7 @@ typedef struct glim_client_batch {
     char id[128], status[32]; /* "validating", "in_progress", "completed", "failed", ... */
     char input_file[128], output_file[128], error_file[128]; /* "" none */
     int64_t n_total, n_completed, n_failed;
+    char message[256]; /* why all of it failed: the first of the reasons; "" none */
     bool over; /* nothing will change any more */
 } glim_client_batch;
 GLIM_API GLIM_MUST_USE glim_err glim_client_batch_new(glim_client *c, const char *input_file,

@@ -34,5 +34,7 @@ void glim_hex(const uint8_t *p, size_t n_byte, char *out);
  * bytes have; bits behind the last byte that are not zero), and what glim_buf_add() gives; out
  * holds what it held before. */
 GLIM_MUST_USE glim_err glim_base64url_decode(glim_str s, glim_buf *out, glim_error *e);
+/* Appends the one spelling that bytes have. Errors: what glim_buf_addc() gives; out holds what it held before. */
+glim_err glim_base64url_encode(glim_str bytes, glim_buf *out);
 
 #endif

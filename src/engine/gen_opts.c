@@ -1,27 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * gen_opts.c - settings of a generation: defaults, what the model proposes, ranges.
+ * gen_opts.c - settings of a generation: what the model proposes, ranges. The defaults are base/chat.c's.
  * Thread: any, pure.
  * Fails:  INPUT naming the setting, its value and its range. */
 #include "engine/engine_int.h"
 
 #include <math.h>
-
-void glim_gen_opts_init(glim_gen_opts *o)
-{
-    *o = (glim_gen_opts){.size = sizeof *o,
-                         .temperature = NAN,
-                         .top_p = NAN,
-                         .min_p = NAN,
-                         .top_k = -1,
-                         .n_max = -1,
-                         .repetition_penalty = 1,
-                         .n_logprob = -1,
-                         .think_budget = -1,
-                         .loop_stop = GLIM_UNSET,
-                         .dry_base = 1.75f,
-                         .dry_allowed_length = 2,
-                         .dry_range = -1};
-}
 
 #define STOP_STRINGS_MAX 16
 #define STOP_BYTES_MAX 1024

@@ -33,6 +33,10 @@ static void good(void **state)
         assert_int_equal(glim_base64url_decode(glim_str_of(cases[i].code), &b, NULL), GLIM_OK);
         assert_int_equal(b.n, cases[i].n + 1);
         assert_memory_equal(b.p + 1, cases[i].bytes, cases[i].n);
+        glim_buf_cut(&b, 1);
+        assert_int_equal(glim_base64url_encode((glim_str){cases[i].bytes, cases[i].n}, &b),
+                         GLIM_OK);
+        assert_string_equal(b.p + 1, cases[i].code);
         glim_buf_deinit(&b);
     }
 }
@@ -80,6 +84,9 @@ static void round_trip(void **state)
             assert_int_equal(glim_base64url_decode(glim_str_of(code), &b, NULL), GLIM_OK);
             assert_int_equal(b.n, n);
             assert_memory_equal(b.p, in, n);
+            glim_buf_clear(&b);
+            assert_int_equal(glim_base64url_encode((glim_str){(const char *)in, n}, &b), GLIM_OK);
+            assert_string_equal(b.p, code);
             glim_buf_deinit(&b);
         }
 }
@@ -91,6 +98,10 @@ static void no_room(void **state)
     fail_nth f;
     glim_buf_init(&b, 2);
     assert_int_equal(glim_base64url_decode(GLIM_STR("Zm9v"), &b, NULL), GLIM_E_LIMIT);
+    assert_int_equal(b.n, 0);
+    glim_buf_deinit(&b);
+    glim_buf_init(&b, 3);
+    assert_int_equal(glim_base64url_encode(GLIM_STR("foo"), &b), GLIM_E_LIMIT);
     assert_int_equal(b.n, 0);
     glim_buf_deinit(&b);
     glim_buf_init(&b, 8);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * version.c - what this build is. Thread: any. */
-#include "engine/engine_int.h"
+#include "base/base.h"
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
