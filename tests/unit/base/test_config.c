@@ -95,7 +95,11 @@ static void values_are_checked(void **state)
         {GLIM_O_KV, "f", GLIM_E_USAGE, "none of f32, f16 or bf16"},
         {GLIM_O_CPU, "ref", GLIM_OK, NULL},
         {GLIM_O_CPU, "mmx", GLIM_E_USAGE, "no kernel level"},
-        {GLIM_O_WHERE, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
+        {GLIM_O_USE_NPU, "False", GLIM_OK, NULL},
+        {GLIM_O_USE_NPU, "Y", GLIM_OK, NULL},
+        {GLIM_O_USE_NPU, "2", GLIM_E_USAGE, "neither on nor off"},
+        {GLIM_O_WHERE, "cloud", GLIM_OK, NULL},
+        {GLIM_O_WHERE, "x", GLIM_E_USAGE, "none of auto, local or cloud"},
         {GLIM_O_BATCH, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
     };
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
@@ -240,7 +244,7 @@ static void settings_files(void **state)
         {"[server]\nport = 1\n", GLIM_E_INPUT, ":1: unknown section"},
         {"[route]\n", GLIM_E_UNSUPPORTED, ":1: section"},
         {"[upstream zai]\n", GLIM_E_UNSUPPORTED, ":1: section"},
-        {"where = cloud\n", GLIM_E_UNSUPPORTED, ":1: where is known"},
+        {"where = cloud\n", GLIM_OK, NULL},
         {"kv = q8_0\n", GLIM_E_UNSUPPORTED, ":1: kv: q8_0"},
         {"system = \xFF\n", GLIM_E_INPUT, "UTF-8 at byte 9"},
     };
