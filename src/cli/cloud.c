@@ -31,12 +31,23 @@ static bool on_retry(void *user, const glim_client_report *why, int64_t wait_ms)
     return !glim_cli_interrupted();
 }
 
-static const char *key_cure(const glim_client *client)
+/* Where a key of the provider may stand. */
+static const char *key_cure(const char *provider)
 {
-    if (strcmp(glim_client_provider(client), "zhipu") == 0)
-        return "set ZHIPUAI_API_KEY to a key of this platform, or name a file with one "
-               "(--key-file)";
-    return "set OPENAI_API_KEY to a key of this server, or name a file with one (--key-file)";
+    static const struct {
+        const char *provider, *text;
+    } places[] = {
+        {"zhipu",
+         "set ZHIPUAI_API_KEY, ZAI_API_KEY or GLM_FLASH_API_KEY to a key of this platform, or put "
+         "it "
+         "into a file that only you may read: ~/.config/glim/cloud.key, or --key-file FILE"},
+        {"openai",
+         "set OPENAI_API_KEY to a key of this server, or put it into a file that only you may "
+         "read: --key-file FILE"},
+    };
+    for (size_t i = 0; i < GLIM_COUNT(places); i++)
+        if (strcmp(provider, places[i].provider) == 0) return places[i].text;
+    return "this server wants a key: put it into a file that only you may read: --key-file FILE";
 }
 
 static const char *cure(const glim_cloud *k)
@@ -49,7 +60,7 @@ static const char *cure(const glim_cloud *k)
 #undef CURE
     };
     const glim_client_report *r = &k->report;
-    if (r->fault == GLIM_FAULT_AUTH) return key_cure(k->client);
+    if (r->fault == GLIM_FAULT_AUTH) return key_cure(glim_client_provider(k->client));
     for (size_t i = 0;
          strcmp(glim_client_provider(k->client), "zhipu") == 0 && i < GLIM_COUNT(codes); i++)
         if (strcmp(r->code, codes[i].code) == 0) return codes[i].text;
@@ -144,6 +155,8 @@ glim_err glim_cloud_open(glim_cli *c, glim_cloud *k, glim_error *e)
         o.key_file = usual_key_file(c);
         if (o.key_file) rc = glim_client_new(&o, &k->client, e);
     }
+    if (rc == GLIM_E_NOTFOUND && !o.key_file)
+        rc = glim_fail(e, rc, "%s needs a key: %s", o.provider, key_cure(o.provider));
     if (!rc) {
         k->cancel = glim_cancel_new();
         if (!k->cancel) rc = glim_fail(e, GLIM_E_NOMEM, "no memory for a call");

@@ -49,8 +49,7 @@ static void print_hits(const glim_json *root)
 static void print_page(const glim_json *root)
 {
     const glim_json *page = glim_json_get(root, "reader_result");
-    print_member(page, "title", "# ");
-    print_member(page, "content", "\n");
+    print_member(page, "content", "");
 }
 
 /* The body as it is, or what show makes of it; r is ended here. */

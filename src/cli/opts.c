@@ -196,11 +196,12 @@ static glim_err take_verb(glim_cli *c, const char *word, glim_error *e)
     if (!c->verb[0]) snprintf(c->verb, sizeof c->verb, "%s", c->cmd->name);
     int n = snprintf(name, sizeof name, "%s %s", c->verb, word);
     for (const glim_command *k = c->cmd->verbs; n > 0 && (size_t)n < sizeof name && k->name; k++) {
+        if (!word[0] || strchr(word, ' ')) continue; /* one word at a time */
         if (strcmp(k->name, name) == 0) {
             c->cmd = k;
             return GLIM_OK;
         }
-        begins = begins || (word[0] && !strchr(word, ' ') && has_words(k->name, name));
+        begins = begins || has_words(k->name, name);
     }
     if (begins) {
         memcpy(c->verb, name, sizeof name);

@@ -91,7 +91,7 @@ class Run(Case):
         self.assertEqual(err, "")
         self.assertEqual(out.count("\n"), 1)
         r = json.loads(out)
-        self.assertEqual(list(r), ["text", "reasoning", "tool_calls", "finish_reason", "usage", "timings"])
+        self.assertEqual(list(r), ["text", "reasoning", "tool_calls", "finish_reason", "usage", "timings", "where"])
         self.assertIn("62", r["text"])
         self.assertTrue(r["reasoning"])
         self.assertEqual(r["tool_calls"], [])
