@@ -168,8 +168,7 @@ void glim_help_command(FILE *f, const glim_command *cmd, const char *prefix)
 void glim_help_overview(FILE *f)
 {
     fprintf(f,
-            "glim %s - runs the GLM family of language models on this machine, or asks those "
-            "elsewhere\n\n"
+            "glim %s - runs the GLM family of language models on this machine\n\n"
             "  glim COMMAND [OPTION]...\n\nCommands\n",
             glim_version());
     for (const glim_command *k = glim_commands; k->name; k++)
