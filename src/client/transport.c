@@ -281,11 +281,11 @@ static glim_err file_name(const char *path, const char **out, glim_error *e)
     glim_str name = glim_str_of(slash ? slash + 1 : path);
     bool ok = name.n > 0 && name.n < 256 && glim_utf8_valid(name, NULL);
     for (size_t i = 0; ok && i < name.n; i++)
-        ok = (uint8_t)name.p[i] >= 0x20 && name.p[i] != 0x7f;
+        ok = (uint8_t)name.p[i] >= 0x20 && name.p[i] != 0x7f && name.p[i] != '\\';
     if (!ok)
         return glim_fail(e, GLIM_E_INPUT,
                          "%s: cannot be sent under its name, which must be UTF-8 without control "
-                         "characters; give it another",
+                         "characters and '\\'; give it another",
                          GLIM_QUOTE(glim_str_of(path)));
     *out = name.p;
     return GLIM_OK;
