@@ -251,18 +251,19 @@ glim_err glim_printer_result(glim_printer *p, const glim_cli *c, const glim_answ
 {
     /* An answer that was stopped by hand is still printed, then reported as what it is. */
     bool cancelled = rc == GLIM_E_CANCELLED || (!rc && a && a->reason == GLIM_STOP_CANCEL);
-    if (!rc && !a) rc = glim_fail(e, GLIM_E_NOMEM, "no memory for the whole answer");
-    if ((!rc || cancelled) && a && p->silent) {
+    if ((!rc || cancelled) && !a)
+        return glim_fail(e, GLIM_E_NOMEM, "no memory for the whole answer");
+    if ((!rc || cancelled) && p->silent) {
         glim_answer whole = *a;
-        if (cancelled) whole.reason = GLIM_STOP_CANCEL; /* another server's ends without saying so */
+        if (cancelled)
+            whole.reason = GLIM_STOP_CANCEL; /* another server's ends without saying so */
         rc = glim_cli_print_answer(&whole, glim_printer_logprobs(p), where, e);
     }
-    if (cancelled && a && a->usage.n_completion)
+    if (cancelled && a->usage.n_completion)
         return glim_fail(e, GLIM_E_CANCELLED, "cancelled after %lld tokens",
                          (long long)a->usage.n_completion);
     if (cancelled) return glim_fail(e, GLIM_E_CANCELLED, "cancelled");
-    if (!rc && a && !p->silent && glim_term_is(stderr) &&
-        strcmp(glim_finish_reason(a), "length") == 0)
+    if (!rc && !p->silent && glim_term_is(stderr) && strcmp(glim_finish_reason(a), "length") == 0)
         glim_cli_say(c, a->reason == GLIM_STOP_LOOP ? "stopped: the answer only repeated itself"
                         : a->reason == GLIM_STOP_CONTEXT ? "the context is full (--ctx)"
                                                          : "cut at --max-tokens");

@@ -140,7 +140,7 @@ glim_err glim_client_embed(glim_client *c, const char *model, const glim_str *te
     /* A provider takes so many in a request; the order stays. */
     for (size_t i = 0; !rc && i < n; i += c->p->embed_max) {
         size_t k = GLIM_MIN(n - i, c->p->embed_max);
-        glim_doc d;
+        glim_doc d = {.arena = NULL};
         rc = embed_some(c, &x, name, texts + i, k, n_dim, call, &d, e);
         if (!rc) rc = take_vectors(c->p, &d, i, k, n, seen, out, e);
         glim_doc_free(&d);
@@ -222,7 +222,7 @@ glim_err glim_client_rerank(glim_client *c, const char *model, glim_str query,
         if (body.err) rc = glim_fail(e, body.err, "the request: %s", glim_strerror(body.err));
     }
     if (!rc) {
-        glim_doc d;
+        glim_doc d = {.arena = NULL};
         x.body = glim_buf_view(&body);
         rc = glim_doc_get(c, &x, call, &d, e);
         if (!rc) rc = take_ranks(&d, n, out, n_out, e);

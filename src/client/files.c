@@ -174,7 +174,7 @@ glim_err glim_client_file_delete(glim_client *c, const char *id, const glim_call
                                  glim_error *e)
 {
     glim_error own;
-    glim_doc d;
+    glim_doc d = {.arena = NULL};
     bool gone = false;
     e = glim_answer_begin(call, e, &own);
     glim_err rc = with_id(c, "DELETE", GLIM_OP_FILES, "files", id, "", call, &d, e);
@@ -249,7 +249,7 @@ static glim_err batch_of(glim_client *c, const char *method, const char *id, con
                          const glim_call *call, glim_client_batch *out, glim_error *e)
 {
     glim_error own;
-    glim_doc d;
+    glim_doc d = {.arena = NULL};
     e = glim_answer_begin(call, e, &own);
     *out = (glim_client_batch){.over = false};
     glim_err rc = with_id(c, method, GLIM_OP_BATCHES, "batches", id, verb, call, &d, e);

@@ -92,7 +92,7 @@ static glim_err take_task(const glim_doc *d, const char *id, glim_task *t, glim_
 static glim_err run_task(glim_client *c, glim_exchange *x, const char *id, const glim_call *call,
                          glim_task *out, glim_error *e)
 {
-    glim_doc d;
+    glim_doc d = {.arena = NULL};
     *out = (glim_task){0};
     glim_err rc = glim_doc_get(c, x, call, &d, e);
     if (!rc) rc = take_task(&d, id, out, e);
