@@ -87,7 +87,7 @@ typedef struct glim_request {
     glim_id_list context;   /* chat: tokens of the conversation before, which the rendered chat follows (Ollama) */
     /* Nothing is generated: the dialect's instead() is the answer (Ollama: an empty prompt loads a model). */
     bool instead;
-    bool unload;        /* instead: the model may go (Ollama's keep_alive 0) */
+    bool unload;        /* the model may go when this is answered (Ollama's keep_alive 0) */
     const void *own;    /* what only this dialect's replies read */
     glim_str request_id, user_id; /* "" not given */
     const glim_str *notes; /* names of fields that were accepted and have no effect, for the debug log */
@@ -217,6 +217,7 @@ glim_err glim_tokenize_encode(const glim_tokenize_request *rq, const glim_reply_
 /* {tokens: [ids]} (llama-server and SGLang, which adds model): -> {content} or {text}, as the keys tell. */
 typedef struct glim_detokenize_request {
     bool sglang;
+    glim_str model; /* "" when absent */
     const int32_t *ids;
     size_t n;
 } glim_detokenize_request;

@@ -260,8 +260,8 @@ static glim_err note_effectless(glim_arena *a, const ollama_wire *x, glim_reques
                                 glim_error *e)
 {
     glim_err rc = GLIM_OK;
-    if (x->keep != GLIM_KEEP_UNSAID)
-        rc = glim_wire_note(a, out, "keep_alive", e); /* the model stays */
+    if (x->keep == GLIM_KEEP_SOME)
+        rc = glim_wire_note(a, out, "keep_alive", e); /* the model stays while there is room */
     if (!rc && x->w.top_logprobs > 0 && !x->w.logprobs)
         rc = glim_wire_note(a, out, "top_logprobs", e);
     if (!rc && x->raw && x->think != GLIM_UNSET) rc = glim_wire_note(a, out, "think", e);
@@ -288,6 +288,7 @@ static glim_err read_shared(glim_arena *a, const glim_json *root, const glim_fie
     if (!rc) rc = glim_wire_fill(a, &x->w, out, e);
     if (!rc) rc = note_effectless(a, x, out, e);
     if (rc) return rc;
+    out->unload = x->keep == GLIM_KEEP_ZERO;
     out->logprobs = x->w.logprobs;
     if (out->logprobs) out->gen.n_logprob = (int32_t)x->w.top_logprobs;
     out->chat.think = x->raw ? GLIM_UNSET : x->think;
@@ -296,11 +297,10 @@ static glim_err read_shared(glim_arena *a, const glim_json *root, const glim_fie
 }
 
 /* Nothing to answer: the model is loaded, or would be let go. */
-static void set_instead(const ollama_wire *x, glim_request *out)
+static void set_instead(glim_request *out)
 {
     static const glim_ollama_own load = {.unload = false}, unload = {.unload = true};
     out->instead = true;
-    out->unload = x->keep == GLIM_KEEP_ZERO;
     out->own = out->unload ? &unload : &load;
 }
 
@@ -349,7 +349,7 @@ static glim_err read_generate(glim_arena *a, const glim_json *root, glim_request
     if (!rc) rc = check_raw(&x, e);
     if (rc) return rc;
     if (x.prompt.n) return x.raw ? fill_prompt(a, &x, out, e) : fill_chat(a, &x, out, e);
-    set_instead(&x, out);
+    set_instead(out);
     return GLIM_OK;
 }
 
@@ -368,7 +368,7 @@ static glim_err read_chat(glim_arena *a, const glim_json *root, glim_request *ou
     if (!rc) rc = glim_ollama_messages_decode(a, x.w.messages, &out->chat, e);
     if (!rc) rc = glim_openai_tools_decode(a, x.w.tools, &out->chat, e);
     if (!rc) rc = glim_wire_note_tools(a, x.w.tools, out, e);
-    if (!rc && out->chat.n_message == 0) set_instead(&x, out);
+    if (!rc && out->chat.n_message == 0) set_instead(out);
     return rc;
 }
 

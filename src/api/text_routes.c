@@ -159,7 +159,9 @@ glim_err glim_detokenize_decode(glim_arena *a, glim_str body, glim_detokenize_re
     glim_json *root;
     const glim_api_path *path = GLIM_API_KEY(NULL, "tokens");
     memset(out, 0, sizeof *out);
+    out->model = GLIM_STR("");
     glim_err rc = read_root(a, body, &root, &e);
+    if (!rc) rc = glim_api_str(NULL, root, "model", &out->model, &e);
     if (rc) return glim_api_end_decode(rc, &e, p);
     const glim_json *v = glim_api_given(root, "tokens");
     out->sglang = glim_json_get(root, "model") || glim_json_get(root, "skip_special_tokens");

@@ -184,6 +184,18 @@ static glim_err open_weights(glim_modelfile *f, const char **gguf, glim_error *e
     return rc ? rc : glim_safetensors_read(f, 0, NULL, NULL, e);
 }
 
+/* Vocabularies of encoders that are no JSON. */
+static bool has_vocabulary(glim_modelfile *f)
+{
+    static const char *const names[] = {"vocab.txt", "sentencepiece.bpe.model"};
+    bool found = false;
+    for (size_t i = 0; !found && i < GLIM_COUNT(names); i++) {
+        const char *path = glim_path_join(f->arena, f->path, names[i]);
+        found = path && glim_is_file(path);
+    }
+    return found;
+}
+
 glim_err glim_folder_open(glim_modelfile *f, unsigned flags, const char **gguf, glim_error *e)
 {
     glim_err rc = load_json(f, "config.json", CAP_CONFIG, &f->config, e);
@@ -197,15 +209,11 @@ glim_err glim_folder_open(glim_modelfile *f, unsigned flags, const char **gguf, 
     /* The vocabulary alone needs no weights: whatever they are, they stay closed; a GGUF is opened
      * only where the vocabulary can be nowhere else. */
     if (f->tokenizer_json.map.p) return GLIM_OK;
-    static const char *const others[] = {"vocab.txt", "sentencepiece.bpe.model"};
-    for (size_t i = 0; i < GLIM_COUNT(others); i++) {
-        const char *path = glim_path_join(f->arena, f->path, others[i]);
-        if (!path) return glim_fail(e, GLIM_E_NOMEM, "%s: no memory to open it", f->path);
-        if (glim_is_file(path)) return GLIM_OK;
-    }
     glim_error own = {0};
     rc = find_gguf(f, gguf, &own);
-    if (f->config.root && (rc == GLIM_E_NOTFOUND || rc == GLIM_E_UNSUPPORTED)) return GLIM_OK;
+    if (rc == GLIM_E_NOTFOUND || rc == GLIM_E_UNSUPPORTED) {
+        if (f->config.root || has_vocabulary(f)) return GLIM_OK;
+    }
     if (rc && e) *e = own;
     return rc;
 }

@@ -190,7 +190,8 @@ static void model_ready(void *user, glim_host *host, const glim_error *e)
     if (!e) {
         glim_prep_push(x->s->prep, x);
     } else {
-        if (e->code == GLIM_E_FULL || e->code == GLIM_E_STATE || e->code == GLIM_E_NOMEM)
+        if (e->code == GLIM_E_FULL || e->code == GLIM_E_STATE || e->code == GLIM_E_NOMEM ||
+            e->code == GLIM_E_CANCELLED)
             refuse_model(x, e);
         else
             glim_exchange_fail(x, GLIM_PROBLEM_INTERNAL, "model",

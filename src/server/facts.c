@@ -51,7 +51,8 @@ void glim_facts_of_file(const char *path, uint64_t bytes, glim_str arch, glim_mo
                               .path = glim_str_of(path),
                               .license = GLIM_STR(""),
                               .template_name = GLIM_STR(""),
-                              .template_text = GLIM_STR("")};
+                              .template_text = GLIM_STR(""),
+                              .temperature = -1}; /* not known: 0 would be a temperature */
     make_digest(path, bytes, out);
 }
 

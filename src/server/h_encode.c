@@ -92,8 +92,9 @@ static bool encode_text(glim_exchange *x, task *t, size_t i, const char *param, 
     if (out->n < out->n_full) x->n_cut++;
     if (out->n <= n_max) return true;
     glim_exchange_fail(x, GLIM_PROBLEM_CONTEXT, param,
-                       "%s: the text has %zu tokens, the model reads at most %zu; shorten it",
-                       param, out->n, n_max);
+                       "%s: %s %zu tokens, the model reads at most %zu; %s", param,
+                       second ? "query and document together have" : "the text has", out->n, n_max,
+                       second ? "shorten them, or send truncate:true" : "shorten it");
     x->problem.n_prompt = (int64_t)out->n;
     x->problem.n_ctx = (int64_t)n_max;
     return false;

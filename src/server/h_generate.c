@@ -239,9 +239,9 @@ void glim_h_generate(glim_exchange *x)
     size_t n;
     if (!decode(x)) return;
     settle(x);
+    if (x->req.unload) glim_hub_let_go(x->s->hub, x->host); /* not before this is answered */
     if (x->req.instead) {
         (void)x->route->dialect->instead(&x->req, &x->info, &x->out);
-        if (x->req.unload) glim_hub_let_go(x->s->hub, x->host);
         glim_exchange_answer(x);
     } else if (encode_all(x, &v, &n)) {
         submit(x, v, n);

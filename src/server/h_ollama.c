@@ -20,7 +20,7 @@ void glim_h_ollama_ps(glim_exchange *x)
     size_t n, k = 0;
     if (glim_exchange_list(x, &m, &n)) {
         for (size_t i = 0; i < n; i++)
-            if (m[i].loaded && (k == 0 || strcmp(m[i].facts->digest, m[k - 1].facts->digest) != 0))
+            if (m[i].loaded && (k == 0 || !glim_str_eq(m[i].facts->path, m[k - 1].facts->path)))
                 m[k++] = m[i];
         (void)glim_ollama_ps_encode(m, k, (int64_t)time(NULL), &x->out);
     }

@@ -122,7 +122,7 @@ void glim_h_detokenize(glim_exchange *x)
         glim_exchange_answer(x);
         return;
     }
-    if (!glim_exchange_take_model(x, GLIM_STR(""), GLIM_KIND_CHAT)) return;
+    if (!glim_exchange_take_model(x, rq.model, GLIM_KIND_CHAT)) return;
     glim_buf_init(&text, (size_t)128 << 20);
     if (detokenize(x, &rq, &text)) (void)glim_detokenize_encode(&rq, glim_buf_view(&text), &x->out);
     glim_buf_deinit(&text);

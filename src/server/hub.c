@@ -406,6 +406,18 @@ static glim_err open_encoder(glim_hub *h, glim_host *m, progress *p, glim_error 
     return glim_encoder_open(m->path, &eo, &m->encoder, e);
 }
 
+/* No room can be made for it: alone it takes more than all may. The first model comes whatever it takes, as the
+ * operator said. */
+static glim_err too_large(const glim_hub *h, const glim_host *m, glim_error *e)
+{
+    if (m == h->hosts || h->o.memory_max == 0 || m->bytes <= h->o.memory_max) return GLIM_OK;
+    return glim_fail(e, GLIM_E_NOMEM,
+                     "model %s needs %llu MiB, --model-memory allows %llu: allow more, or use a "
+                     "smaller one",
+                     GLIM_QUOTE(m->name), (unsigned long long)((m->bytes + 0xFFFFF) >> 20),
+                     (unsigned long long)(h->o.memory_max >> 20));
+}
+
 /* Without the lock; nobody else touches a host that is coming. */
 static glim_err bring(glim_hub *h, glim_host *m, progress *p, glim_error *e)
 {
@@ -430,8 +442,10 @@ static glim_err bring(glim_hub *h, glim_host *m, progress *p, glim_error *e)
     pthread_mutex_lock(&h->lock);
     m->bytes = bytes;
     describe(h, m, &f, &a);
+    rc = too_large(h, m, e); /* what it takes beside its weights is known only now */
     pthread_mutex_unlock(&h->lock);
-    return GLIM_OK;
+    if (rc) shut(m);
+    return rc;
 }
 
 static void changed(const glim_hub *h, bool came)
@@ -549,20 +563,13 @@ static void open_again(glim_hub *h)
         }
 }
 
-/* Nobody will leave in time, or it is too large even alone. */
-static void refuse(glim_hub *h, glim_host *m, bool alone)
+/* Nobody left in time. */
+static void give_up(glim_hub *h, glim_host *m)
 {
     glim_error e = {0};
-    if (alone)
-        (void)!glim_fail(&e, GLIM_E_NOMEM,
-                         "model %s needs %llu MiB, --model-memory allows %llu: allow more, or use "
-                         "a smaller one",
-                         GLIM_QUOTE(m->name), (unsigned long long)(m->bytes >> 20),
-                         (unsigned long long)(h->o.memory_max >> 20));
-    else
-        (void)!glim_fail(&e, GLIM_E_FULL,
-                         "model %s waits for room: the models in memory are all in use",
-                         GLIM_QUOTE(m->name));
+    (void)!glim_fail(&e, GLIM_E_FULL,
+                     "model %s waits for room: the models in memory are all in use",
+                     GLIM_QUOTE(m->name));
     open_again(h);
     tell(h, m, &e);
 }
@@ -615,8 +622,9 @@ static bool step(glim_hub *h)
         return true;
     }
     if (!m) return false;
-    if (h->o.memory_max && m->bytes > h->o.memory_max) {
-        refuse(h, m, true); /* nobody has to go for that */
+    glim_error e = {0};
+    if (too_large(h, m, &e)) { /* nobody has to go for that */
+        tell(h, m, &e);
         return true;
     }
     if (has_room(h, m) || !old) {
@@ -629,7 +637,7 @@ static bool step(glim_hub *h)
     }
     old->closed = true;
     if (glim_now_ns() - m->t_wanted_ns < ROOM_WAIT_NS) return false;
-    refuse(h, m, false);
+    give_up(h, m);
     return true;
 }
 

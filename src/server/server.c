@@ -21,7 +21,7 @@ void glim_server_opts_init(glim_server_opts *o)
 static bool is_stopping(void *user)
 {
     glim_server *s = user;
-    return atomic_load(&s->n_stop) > 0 || atomic_load(&s->ending);
+    return atomic_load(&s->ending) || (atomic_load(&s->n_stop) > 0 && !atomic_load(&s->opened));
 }
 
 static void count_model(void *user, bool came)
@@ -38,6 +38,7 @@ static void *serve_models(void *arg)
         glim_http_stop(s->http);
         return NULL;
     }
+    atomic_store(&s->opened, true);
     int loading = GLIM_LOADING;
     atomic_compare_exchange_strong(&s->phase, &loading, GLIM_SERVING);
     if (s->o.on_ready) s->o.on_ready(s->o.user, s);

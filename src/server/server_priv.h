@@ -83,6 +83,7 @@ struct glim_server {
     atomic_int phase;
     atomic_int n_stop;  /* times a stop was asked for */
     atomic_int n_reload;
+    atomic_bool opened; /* the first model is there: from now on loads are for those who came in before the draining */
     atomic_bool ending; /* the loop is over: a load that goes on would be for nobody */
     bool inherited; /* the listening sockets were opened by somebody else */
     uint64_t watchdog_ns, t_watchdog_ns; /* 0: nobody waits for a word */

@@ -134,6 +134,71 @@ def rows(tmp):
     for option, value in (("--start", "x"), ("--chunk", "0"), ("--chunk", "-1"), ("--chunk", "x")):
         add(f"parse {option} {value}", parse + [option, value], b"x", USAGE, option)
 
+    # ---- embed, keyword, rerank
+    def encoder(name, weights, tokenizer):
+        folder = os.path.join(tmp, name)
+        os.mkdir(folder)
+        for path in ("encoders/" + weights + "/config.json", "encoders/" + weights + "/model.safetensors", "tokenizer/" + tokenizer):
+            os.symlink(os.path.join(ROOT, "tests", "golden", path), os.path.join(folder, os.path.basename(path)))
+        return folder
+
+    ernie = encoder("ernie", "ernie", "wordpiece-cased/tokenizer.json")
+    ranker = encoder("ranker", "xlm-roberta-reranker", "sp-unigram-xlmr/tokenizer.json")
+    embed, rerank, keyword = ["embed", "-m", ernie], ["rerank", "-m", ranker, "--query", "what?"], ["keyword", "-m", ernie]
+    broken = (b"", b"{", b"null", b"5", b'"x"', b"{}", b"[", b"[5]", b"[null]", b"[true]", b'["a",]', b'["a" "b"]', b'["\\ud800"]', b'["\xff"]', b'["a"] x', b"[{}]", nested(10000), b"[NaN]", b"\xff\xfe[")
+    for b in broken:
+        for what, args in (("embed", embed), ("rerank", rerank)):
+            add(f"{what} {b[:30]!r}", args, b, (INPUT, LIMIT))
+    for b in (b"[[]]", b'["a", []]', b"[[-1]]", b"[[3000]]", b"[[99999999999999999999]]", b"[[1.5]]", b'[["1"]]', b"[[null]]", b"[[[1]]]"):
+        add(f"embed ids {b!r}", embed, b, INPUT, "input")
+    add("embed, ids as 2.0 and 2e0", embed, b"[[2.0, 3e0]]", PASS)
+    add("embed, no input", embed, b"[]", PASS)
+    add("embed, an empty string", embed, b'[""]', PASS)
+    add("embed, an empty argument", embed + [""], b"", PASS)
+    add("embed, blanks and controls", embed, json.dumps([" ", "\n\t", "\0", "\u200b\ufeff", "[CLS][SEP][PAD]", "\U0010ffff"]).encode(), PASS)
+    add("embed, 10,000 inputs", embed, json.dumps(["a"] * 10000).encode(), PASS)
+    add("embed, 10,000 inputs of which the last is too long", embed, json.dumps(["a"] * 9999 + ["a " * 70]).encode(), CONTEXT, "9999", "64")
+    add("embed, too long", embed, json.dumps(["a", "a " * 100]).encode(), CONTEXT, "input 1", "102", "64")
+    add("embed, too many ids", embed, json.dumps([[5] * 65]).encode(), CONTEXT, "65")
+    add("embed, 4 MiB", embed, json.dumps(["word " * 800000]).encode(), CONTEXT)
+    add("embed, 4 MiB that are cut", embed + ["--truncate", "on"], json.dumps(["word " * 800000]).encode(), PASS)
+    add("embed, a word of a million letters", embed, json.dumps(["x" * 1000000]).encode(), PASS)
+    for b in INVALID[:8]:
+        add(f"embed argument {b!r}", embed + [b], b"", INPUT, "UTF-8")
+        add(f"keyword {b!r}", keyword, b, INPUT, "UTF-8")
+        add(f"rerank question {b!r}", ["rerank", "-m", ranker, "--query", b], b'["x"]', INPUT, "UTF-8")
+    for option, value in (("--pooling", "max"), ("--pooling", ""), ("--normalize", "2"), ("--truncate", "maybe"), ("--ctx", "0"), ("--cpu", "fast"), ("--top", "3"), ("--query", "x")):
+        add(f"embed {option} {value!r}", embed + [option, value, "x"], b"", USAGE, option)
+    add("embed, a context beyond the model", embed + ["--ctx", "65", "x"], b"", CONTEXT, "64")
+    for option, value in (("--top", "0"), ("--top", "-1"), ("--top", "x"), ("--diversity", "2"), ("--diversity", "-0.1"), ("--diversity", "nan"), ("--mmr", None), ("--vocab", "-")):
+        args = keyword + ([option, value] if value is not None else [option + "=perhaps"])
+        add(f"keyword {option} {value!r}", args, b"x", USAGE, option)
+    add("keyword, nothing", keyword, b"", PASS)
+    add("keyword, nothing in it is a word", keyword, b"... 1 ?", PASS)
+    add("keyword, more than there are", keyword + ["--top", "1000000000"], b"the river and its bank", PASS)
+    add("keyword, 4 MiB", keyword + ["--top", "2"], b"the river and its bank " * 180000, PASS)
+    add("keyword, 50,000 words to choose from", keyword + ["--maxsum", "--vocab", file("words", "\n".join(f"w{i}" for i in range(50000)).encode())], b"w1 w777 w49999", PASS)
+    for name, data, want in (("none", b"", INPUT), ("blank", b"\n \r\n", INPUT), ("bytes", b"ok\n\xff", INPUT), ("json", b"[5]", INPUT), ("cut", b'["a"', INPUT), ("deep", nested(10000), (INPUT, LIMIT))):
+        add(f"keyword, words of {name}", keyword + ["--vocab", file("words-" + name, data)], b"x", want, "words-" + name)
+    add("keyword, words that are missing", keyword + ["--vocab", os.path.join(tmp, "missing")], b"x", NOTFOUND, "missing")
+    add("rerank, no document", rerank, b"[]", PASS)
+    add("rerank, empty documents and question", ["rerank", "-m", ranker, "--query", ""], b'["", ""]', PASS)
+    add("rerank, 2,000 documents", rerank, json.dumps(["a"] * 2000).encode(), PASS)
+    add("rerank, too long", rerank, json.dumps(["a", "b " * 200]).encode(), CONTEXT, "input 1", "128")
+    add("rerank, too long and cut", rerank + ["--truncate", "on"], json.dumps(["a", "b " * 200]).encode(), PASS)
+    add("rerank without a question", ["rerank", "-m", ranker], b'["x"]', USAGE, "--query")
+    add("rerank with a model without a head", ["rerank", "-m", ernie, "--query", "x"], b'["x"]', LATER, "head")
+    for command in ("embed", "keyword", "rerank"):
+        more = ["--query", "x"] if command == "rerank" else []
+        add(f"{command} without a model", [command] + more, b'["x"]', USAGE, "-m MODEL")
+        add(f"{command} with a chat model", [command, "-m", GGUF] + more, b'["x"]', LATER, "chat model")
+        add(f"{command} with a tokenizer alone", [command, "-m", VOCAB] + more, b'["x"]', (FORMAT, LATER, NOTFOUND))
+        add(f"{command} with a model that is not there", [command, "-m", os.path.join(tmp, "nowhere")] + more, b'["x"]', NOTFOUND, "nowhere")
+    for args in (["run", "-p", "x"], ["logits", "--tokens", "-"], ["perplexity", "-f", "-"], ["bench"], ["chat"]):
+        add(f"{args[0]} with an embedding model", args[:1] + ["-m", ernie] + args[1:], b"[1]" + b" word" * 600 * (args[0] == "perplexity"), LATER, "embedding model")
+    add("detokenize with an embedding model", ["detokenize", "-m", ernie], b"[1]", LATER, "embedding model")
+    add("template with an embedding model", ["template", "-m", ernie, "--template", "glm-4.7-flash"], request(), LATER, "embedding model")
+
     # ---- run
     run = ["run", "-m", GGUF, "-n", "3", "--ctx", "256", "--temperature", "0"]
     plain = run + ["--raw"]

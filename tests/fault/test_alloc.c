@@ -15,6 +15,9 @@
 #include <cmocka.h>
 
 #include "fault.h"
+#include "tmpfolder.h"
+
+#include "encfolder.h"
 
 #define N_ALL 2000
 #define N_SAMPLE 150 /* of those above, for each way of failing */
@@ -91,6 +94,8 @@ typedef struct work {
 
 static glim_model *model; /* what all works but the opening ones use */
 static glim_session *session;
+static glim_encoder *encoder;
+static tmp_folder encoder_folder;
 
 static glim_err open_vocab(const work *w, glim_error *e)
 {
@@ -109,6 +114,18 @@ static glim_err open_model(const work *w, glim_error *e)
     glim_err rc = glim_model_open(w->path, &o, &m, e);
     if (rc) assert_null(m);
     glim_model_close(m);
+    return rc;
+}
+
+static glim_err open_encoder(const work *w, glim_error *e)
+{
+    glim_encoder_opts o;
+    glim_encoder *m = NULL;
+    glim_encoder_opts_init(&o);
+    o.n_thread = w->n_thread;
+    glim_err rc = glim_encoder_open(w->path, &o, &m, e);
+    if (rc) assert_null(m);
+    glim_encoder_close(m);
     return rc;
 }
 
@@ -199,6 +216,48 @@ static glim_err evaluate(const work *w, glim_error *e)
     return rc;
 }
 
+static uint64_t sum_of(const void *p, size_t n)
+{
+    uint64_t sum = 1;
+    for (size_t i = 0; i < n; i++)
+        sum = sum * 31 + ((const unsigned char *)p)[i];
+    return sum;
+}
+
+static uint64_t said; /* by the last generation that went well */
+
+static glim_err embed(const work *w, glim_error *e)
+{
+    float v[80];
+    glim_encoded t;
+    const glim_str second = S("and another one");
+    (void)w;
+    glim_err rc = glim_encode(encoder, S("one text"), &second, 8, &t, e);
+    if (rc) assert_null(t.ids);
+    if (!rc) rc = glim_embed(encoder, &t, 1, NULL, v, e);
+    if (!rc) said = sum_of(v, sizeof v);
+    glim_encoded_free(&t);
+    return rc;
+}
+
+static glim_err keywords(const work *w, glim_error *e)
+{
+    static const glim_str words[] = {{"river", 5}, {"bank", 4}, {"moon", 4}, {"water", 5}};
+    glim_keyword_opts o;
+    glim_keywords k;
+    (void)w;
+    glim_keyword_opts_init(&o);
+    o.top = 2;
+    o.mmr = true;
+    glim_err rc = glim_keywords_of(encoder, S("the river and its bank, the water"), words, 4, &o,
+                                   NULL, NULL, &k, e);
+    if (rc) assert_null(k.p);
+    for (size_t i = 0; i < k.n; i++)
+        said += sum_of(k.p[i].word.p, k.p[i].word.n);
+    glim_keywords_free(&k);
+    return rc;
+}
+
 /* Events are only looked at: what a callback does with memory is its own affair. */
 static bool look(void *user, const glim_event *ev)
 {
@@ -226,8 +285,6 @@ static void gen_opts(glim_gen_opts *o)
     o->dry_multiplier = 0.5f;
     o->repetition_penalty = 1.1f;
 }
-
-static uint64_t said; /* by the last generation that went well */
 
 static glim_err generate(const work *w, glim_error *e)
 {
@@ -299,6 +356,7 @@ static glim_err collect(const work *w, glim_error *e)
 }
 
 static const work loads[] = {
+    {"encoder of a folder", open_encoder, encoder_folder.path, 2},
     {"vocab of a GGUF", open_vocab, TINY_GGUF, 0},
     {"vocab of a folder", open_vocab, TINY_DIR, 0},
     {"plan of a GGUF", plan_model, TINY_GGUF, 0},
@@ -311,6 +369,7 @@ static const work uses[] = {
     {"render", render, NULL, 0},       {"evaluate", evaluate, NULL, 0},
     {"generate", generate, NULL, 0},   {"generate raw", generate_raw, NULL, 0},
     {"parse", parse, NULL, 0},         {"collect", collect, NULL, 0},
+    {"embed", embed, NULL, 0},         {"keywords", keywords, NULL, 0},
 };
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -402,12 +461,21 @@ static int setup(void **state)
     glim_guard_maps();
     model = tiny_open(TINY_GGUF, 1);
     session = tiny_session(model);
+    tmp_folder_make(&encoder_folder);
+    enc_ernie(&encoder_folder);
+    glim_encoder_opts o;
+    glim_error e = {0};
+    glim_encoder_opts_init(&o);
+    o.n_thread = 1;
+    if (glim_encoder_open(encoder_folder.path, &o, &encoder, &e)) fail_msg("%s", e.msg);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
+    glim_encoder_close(encoder);
+    tmp_folder_end(&encoder_folder);
     glim_session_free(session);
     glim_model_close(model);
     assert_int_equal(map_bytes, 0);

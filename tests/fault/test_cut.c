@@ -305,24 +305,31 @@ static bool mishap_hook(void *user, size_t n)
     return true;
 }
 
-static glim_err open_once(const char *path, bool vocab, glim_error *e)
+typedef enum opened { MODEL, VOCAB, ENCODER } opened;
+
+static glim_err open_once(const char *path, opened what, glim_error *e)
 {
     glim_model_opts o;
     glim_model *m = NULL;
     glim_vocab *v = NULL;
+    glim_encoder *enc = NULL;
     tiny_opts(&o, 1);
-    glim_err rc = vocab ? glim_vocab_open(path, &v, e) : glim_model_open(path, &o, &m, e);
+    glim_err rc = what == VOCAB     ? glim_vocab_open(path, &v, e)
+                  : what == ENCODER ? glim_encoder_open(path, NULL, &enc, e)
+                                    : glim_model_open(path, &o, &m, e);
     if (rc) {
         assert_null(m);
         assert_null(v);
+        assert_null(enc);
     }
+    glim_encoder_close(enc);
     glim_vocab_close(v);
     glim_model_close(m);
     return rc;
 }
 
 /* The file at `from`, part of what is opened at `open_path`, suffers at every allocation in turn. */
-static void while_loading(const char *from, const char *name, const char *open_path, bool vocab,
+static void while_loading(const char *from, const char *name, const char *open_path, opened what,
                           size_t n_left)
 {
     char path[400];
@@ -335,7 +342,7 @@ static void while_loading(const char *from, const char *name, const char *open_p
         watched = path;
         is_mapped = false;
         glim_alloc_set_hook(mishap_hook, &x);
-        glim_err rc = open_once(open_path ? open_path : path, vocab, &e);
+        glim_err rc = open_once(open_path ? open_path : path, what, &e);
         glim_alloc_set_hook(NULL, NULL);
         watched = NULL;
         done = x.done;
@@ -354,12 +361,12 @@ static void test_while_loading(void **state)
     (void)state;
     guard_again();
     for (size_t percent = 0; percent < 100; percent += 33) {
-        while_loading(TINY_GGUF, "model.gguf", NULL, false, percent);
-        while_loading(TINY_GGUF, "model.gguf", NULL, true, percent);
+        while_loading(TINY_GGUF, "model.gguf", NULL, MODEL, percent);
+        while_loading(TINY_GGUF, "model.gguf", NULL, VOCAB, percent);
     }
     for (size_t junk = JUNK; junk >= JUNK; junk++) {
-        while_loading(TINY_GGUF, "model.gguf", NULL, false, junk);
-        while_loading(TINY_GGUF, "model.gguf", NULL, true, junk);
+        while_loading(TINY_GGUF, "model.gguf", NULL, MODEL, junk);
+        while_loading(TINY_GGUF, "model.gguf", NULL, VOCAB, junk);
     }
 }
 
@@ -379,9 +386,75 @@ static void test_while_loading_folder(void **state)
         char from[500];
         snprintf(from, sizeof from, "%s/%s", TINY_DIR, names[i]);
         for (size_t percent = 0; percent < 100; percent += 49)
-            while_loading(from, names[i], tmp.path, false, percent);
-        while_loading(from, names[i], tmp.path, false, JUNK);
+            while_loading(from, names[i], tmp.path, MODEL, percent);
+        while_loading(from, names[i], tmp.path, MODEL, JUNK);
         copy_file(from, names[i], path);
+    }
+}
+
+/* ---- encoders -------------------------------------------------------------------------------- */
+
+static const char *const encoder_files[] = {"config.json", "tokenizer.json", "model.safetensors"};
+
+static void encoder_file(size_t i, char out[500])
+{
+    snprintf(out, 500, GLIM_SOURCE_DIR "/tests/golden/%s/%s",
+             i == 1 ? "tokenizer/wordpiece-cased" : "encoders/ernie", encoder_files[i]);
+}
+
+static size_t copy_encoder(char weights[400])
+{
+    size_t n = 0;
+    (void)unlink(tmp_path(&tmp, "model.gguf", weights));
+    for (size_t i = 0; i < GLIM_COUNT(encoder_files); i++) {
+        char from[500];
+        encoder_file(i, from);
+        n = copy_file(from, encoder_files[i], weights);
+    }
+    return n;
+}
+
+static void test_encoder(void **state)
+{
+    (void)state;
+    guard_again();
+    static const struct {
+        size_t n;
+        bool from_end;
+    } cuts[] = {{0, false}, {4096, false}, {900000, false}, {1, true}, {70000, true}};
+    for (size_t i = 0; i < GLIM_COUNT(cuts); i++) {
+        char path[400];
+        glim_encoder *m;
+        glim_encoded t;
+        glim_error e = {0};
+        float v[80];
+        size_t n = copy_encoder(path), n_left = cuts[i].from_end ? n - cuts[i].n : cuts[i].n;
+        if (glim_encoder_open(tmp.path, NULL, &m, &e)) fail_msg("%s", e.msg);
+        if (glim_encode(m, S("Hello"), NULL, 0, &t, &e)) fail_msg("%s", e.msg);
+        if (glim_embed(m, &t, 1, NULL, v, &e)) fail_msg("%s", e.msg);
+        cut(path, n_left);
+        for (int k = 0; k < 2; k++)
+            check_lost("embed", path, glim_embed(m, &t, 1, NULL, v, &e), &e, n_left);
+        glim_encoded_free(&t);
+        if (glim_encode(m, S("Hi"), NULL, 0, &t, &e)) fail_msg("%s", e.msg); /* needs no file */
+        glim_encoded_free(&t);
+        glim_encoder_close(m);
+    }
+}
+
+static void test_encoder_while_loading(void **state)
+{
+    (void)state;
+    guard_again();
+    char path[400];
+    copy_encoder(path);
+    for (size_t i = 0; i < GLIM_COUNT(encoder_files); i++) {
+        char from[500];
+        encoder_file(i, from);
+        for (size_t percent = 0; percent < 100; percent += 49)
+            while_loading(from, encoder_files[i], tmp.path, ENCODER, percent);
+        while_loading(from, encoder_files[i], tmp.path, ENCODER, JUNK);
+        copy_file(from, encoder_files[i], path);
     }
 }
 
@@ -618,6 +691,8 @@ int main(void)
         cmocka_unit_test(test_within_steps),
         cmocka_unit_test(test_while_loading),
         cmocka_unit_test(test_while_loading_folder),
+        cmocka_unit_test(test_encoder),
+        cmocka_unit_test(test_encoder_while_loading),
         cmocka_unit_test(test_at_progress),
         cmocka_unit_test(test_disk),
         cmocka_unit_test(test_touched),

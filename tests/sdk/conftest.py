@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "support")]
+import toymodels  # noqa: E402
 from server import Server  # noqa: E402
 
 SUITE = os.environ.get("GLIM_SDK_SUITE", "openai")
@@ -67,3 +69,31 @@ def locked(start):
 def narrow(start):
     """One slot, one place in the queue."""
     yield from _lasting(start, "--parallel", "1", "--queue", "1", scripted=True)
+
+
+@pytest.fixture(scope="session")
+def encoders(start, tmp_path_factory):
+    """The bundled model and encoders under the names of the guides. Whatever golden encoder is there is served too, as
+    golden-NAME and, with its other poolings, golden-NAME-cls and so on."""
+    folder = tmp_path_factory.mktemp("encoders")
+
+    def made(name, *args, **more):
+        return ["-m", toymodels.make(str(folder / name), *args, **more)]
+
+    models = ["-m", toymodels.DEMO]
+    models += made("text2vec-base-chinese-paraphrase", "ernie", pooling="mean")
+    models += made("bge-m3", "ernie", pooling="cls", normalize=True, seed=3)
+    models += made("short", "ernie", max_length=16)
+    models += made("bge-reranker-v2-m3", "xlm-roberta-reranker")
+    for name in toymodels.NAMES:
+        if toymodels.is_there(name) and toymodels.golden(name, "vectors.jsonl"):
+            models += made("golden-" + name, name)
+            for pooling in ("cls", "lasttoken"):
+                models += made(f"golden-{name}-{pooling}", name, pooling=pooling)
+        gguf = toymodels.golden(name, "model.gguf")
+        if gguf:
+            path = folder / f"golden-{name}-gguf.gguf"
+            path.symlink_to(os.path.abspath(gguf))
+            models += ["-m", str(path)]
+    yield from _lasting(start, *models, "--on-demand", "off",
+                        "--alias", "text2vec-base-multilingual=text2vec-base-chinese-paraphrase", "--alias", "glm-4")

@@ -31,7 +31,7 @@ class Reply:
 
 
 class Server:
-    def __init__(self, program, *args, wait=True, env=None, key=None, listen=True):
+    def __init__(self, program, *args, wait=True, env=None, key=None, listen=True, cwd=None):
         self.stderr = []
         self.auth = {"x-api-key": key} if key else {}
         self.address_seen = threading.Event()
@@ -39,7 +39,7 @@ class Server:
         # Nothing of the user's own settings.
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("GLIM_", "GLM_", "XDG_"))}
         clean.update(HOME="/nonexistent", **(env or {}))
-        self.process = subprocess.Popen([program, "serve", *(["--listen", "127.0.0.1:0"] if listen and "--listen" not in args else []), *args], env=clean,
+        self.process = subprocess.Popen([program, "serve", *(["--listen", "127.0.0.1:0"] if listen and "--listen" not in args else []), *args], env=clean, cwd=cwd,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

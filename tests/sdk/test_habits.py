@@ -249,18 +249,19 @@ def test_s4_models(demo):
         assert m["root"] is None and m["parent"] is None and m["permission"] is None
 
 
-def test_s4_embeddings_are_refused(demo):
-    """By name, each in the shape of the server whose client asks."""
+def test_s4_without_its_embedding_models(demo):
+    """The names of its samples are not there, and no vectors come from the chat model; each in the shape of the server whose
+    client asks. With such models: test_encoder_habits.py."""
     s4 = requests.post(demo.root + "/embedding", json={"model": "text2vec-base-chinese-paraphrase", "prompt": ["你好"]})
-    llama = requests.post(demo.root + "/embedding", json={"content": "hello"})
     keyword = requests.post(demo.root + "/keyword", json={"input": "x", "model": "text2vec-base-multilingual", "vocab": ["a"], "top": 5,
                                                           "mmr": True, "maxsum": True, "diversity": 0.7})
     v1 = requests.post(demo.root + "/v1/embeddings", json={"input": ["a", "b"], "model": "bge-m3"})
-    assert [r.status_code for r in (s4, llama, keyword, v1)] == [400, 501, 400, 400]
-    for r in (s4, llama, keyword, v1):
-        assert "embedding" in r.json()["error"]["message"] and "detail" not in r.json()
-    assert llama.json()["error"]["code"] == 501 and llama.json()["error"]["type"] == "not_supported_error"
-    assert not isinstance(s4.json()["error"]["code"], int)
+    for r in (s4, keyword, v1):
+        assert r.status_code == 404 and r.json()["error"]["code"] == "model_not_found" and "detail" not in r.json()
+        assert "glim-demo" in r.json()["error"]["message"]
+    llama = requests.post(demo.root + "/embedding", json={"content": "hello"})
+    assert llama.status_code == 400 and llama.json()["error"]["code"] == 400
+    assert "embedding models here: none" in llama.json()["error"]["message"]
 
 
 def test_s4_chat_errors(demo):

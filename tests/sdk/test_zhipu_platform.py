@@ -275,9 +275,11 @@ def test_async_refuses_at_once(client):
 
 
 def test_embeddings_need_another_model(client):
-    with pytest.raises(errors.APIStatusError) as caught:
-        client.embeddings.create(model="embedding-3", input="x")
-    assert caught.value.status_code in (400, 404)
+    for model, words in (("embedding-3", "not found"), (MODEL, "embedding models here: none")):
+        with pytest.raises(errors.APIRequestFailedError) as caught:
+            client.embeddings.create(model=model, input="x")
+        e = caught.value
+        assert e.status_code == 400 and code_of(e) == "1211" and words in e.response.json()["error"]["message"]
 
 
 def test_stream_is_strict(scripted):

@@ -256,7 +256,9 @@ static void instead(void **state)
         assert_true(rq.instead && rq.own);
         assert_false(rq.raw || rq.want_ids);
         assert_int_equal(rq.chat.n_message, 0);
-        assert_int_equal(noted(&rq, "keep_alive"), k != 0);
+        bool unload = strcmp(cases[k].reason, "unload") == 0;
+        assert_int_equal(rq.unload, unload);
+        assert_int_equal(noted(&rq, "keep_alive"), k != 0 && !unload);
         glim_buf b;
         glim_buf_init(&b, 4096);
         assert_int_equal(forms[f].d->instead(&rq, &script_info, &b), GLIM_OK);
@@ -269,7 +271,8 @@ static void instead(void **state)
         glim_buf_deinit(&b);
     }
     /* a body with something to answer is answered, whatever is said of the model's stay */
-    assert_false(accept(GENERATE, "{'model':'m','prompt':'x','keep_alive':0}").instead);
+    glim_request rq = accept(GENERATE, "{'model':'m','prompt':'x','keep_alive':0}");
+    assert_true(rq.unload && !rq.instead);
 }
 
 /* ---- chat ------------------------------------------------------------------------------------ */

@@ -144,15 +144,18 @@ static void detokenize(void **state)
     assert_int_equal(glim_detokenize_decode(arena, quoted("{'tokens':[1,2]}"), &rq, &p), GLIM_OK);
     assert_int_equal(rq.n, 2);
     assert_int_equal(rq.ids[1], 2);
+    assert_true(glim_str_is(rq.model, ""));
     assert_int_equal(glim_detokenize_encode(&rq, GLIM_STR("a\"\xE4"), &b), GLIM_OK);
     script_check(&b, "{\"content\":\"a\\\"\xEF\xBF\xBD\"}");
     glim_buf_clear(&b);
     assert_int_equal(glim_detokenize_decode(arena, quoted("{'tokens':[],'model':'m'}"), &rq, &p),
                      GLIM_OK);
+    assert_true(glim_str_is(rq.model, "m"));
     assert_int_equal(glim_detokenize_encode(&rq, GLIM_STR(""), &b), GLIM_OK);
     script_check(&b, "{\"text\":\"\"}");
-    static const char *const bad[] = {"{}", "{'tokens':'a'}", "{'tokens':['a']}", "{'tokens':[-1]}",
-                                      "1"};
+    static const char *const bad[] = {
+        "{}", "{'tokens':'a'}", "{'tokens':['a']}", "{'tokens':[-1]}", "{'tokens':[1],'model':1}",
+        "1"};
     for (size_t i = 0; i < GLIM_COUNT(bad); i++)
         assert_int_equal(glim_detokenize_decode(arena, quoted(bad[i]), &rq, &p), GLIM_E_INPUT);
     glim_buf_clear(&b);

@@ -112,6 +112,10 @@ static void scenes(void **state)
         {{"tokenizer.json={}", "model.safetensors"}, NO_TENSORS, GLIM_OK, NULL},
         {{"config.json={}", "a.gguf"}, NO_TENSORS, GLIM_OK, "g"},
         {{"a.gguf"}, NO_TENSORS, GLIM_OK, "g"},
+        {{"vocab.txt=x"}, NO_TENSORS, GLIM_OK, NULL},
+        {{"sentencepiece.bpe.model=x", "model.safetensors"}, NO_TENSORS, GLIM_OK, NULL},
+        {{"vocab.txt=x", "a.gguf"}, NO_TENSORS, GLIM_OK, "g"},
+        {{"vocab.txt=x"}, 0, GLIM_E_NOTFOUND, "no model"},
         {{NULL}, NO_TENSORS, GLIM_E_NOTFOUND, "no model"},
     };
     for (size_t i = 0; i < GLIM_COUNT(all); i++)
@@ -208,12 +212,56 @@ static void odd_paths(void **state)
     tmp_folder_end(&t);
 }
 
+/* Files that are read when they are asked for. */
+static void more_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text; /* NULL: no such file */
+        size_t max;
+        glim_err rc, json_rc;
+        const char *says;
+    } rows[] = {
+        {NULL, 100, GLIM_OK, GLIM_OK, NULL},
+        {"[1]", 100, GLIM_OK, GLIM_OK, NULL},
+        {"[1", 100, GLIM_OK, GLIM_E_FORMAT, "more: "},
+        {"", 100, GLIM_E_FORMAT, GLIM_E_FORMAT, "more: empty"},
+        {"[1,2,3]", 3, GLIM_E_LIMIT, GLIM_OK, "more"},
+        {"version https://git-lfs.github.com/spec/v1", 100, GLIM_E_UNSUPPORTED, GLIM_E_UNSUPPORTED,
+         "git lfs pull"},
+    };
+    for (size_t i = 0; i < GLIM_COUNT(rows); i++) {
+        tmp_folder t;
+        glim_modelfile *f;
+        glim_error e = {0};
+        glim_arena *a = glim_arena_new(1 << 20);
+        glim_str text;
+        const glim_json *json;
+        tmp_folder_make(&t);
+        tmp_text(&t, "config.json", "{}");
+        if (rows[i].text) tmp_text(&t, "more", rows[i].text);
+        assert_int_equal(glim_modelfile_open(t.path, GLIM_OPEN_NO_TENSORS, &f, &e), GLIM_OK);
+        assert_int_equal(glim_modelfile_read_text(f, "more", rows[i].max, a, &text, &e),
+                         rows[i].rc);
+        if (rows[i].rc) assert_non_null(strstr(e.msg, rows[i].says));
+        assert_int_equal(text.p != NULL, rows[i].text && !rows[i].rc);
+        if (text.p) assert_string_equal(text.p, rows[i].text);
+        assert_int_equal(glim_modelfile_read_json(f, "more", a, &json, &e), rows[i].json_rc);
+        if (rows[i].json_rc) assert_non_null(strstr(e.msg, rows[i].says));
+        assert_int_equal(json != NULL, rows[i].text && !rows[i].json_rc);
+        glim_modelfile_close(f);
+        glim_arena_free(a);
+        tmp_folder_end(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scenes),
         cmocka_unit_test(contents),
         cmocka_unit_test(odd_paths),
+        cmocka_unit_test(more_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -300,6 +300,30 @@ static void too_large(void **state)
     assert_null(wait_for(&a));
     assert_int_equal(a.e.code, GLIM_E_NOMEM);
     assert_non_null(strstr(a.e.msg, "--model-memory"));
+    assert_int_equal(atomic_load(&f.n_went), 0); /* nobody went for that */
+    stop(&f);
+}
+
+/* Its weights would fit; what it takes beside them is known when it is here. Both times the answer is the same. */
+static void too_large_when_here(void **state)
+{
+    (void)state;
+    glim_model_look look;
+    glim_error e;
+    assert_int_equal(glim_model_look_at(RERANKER, &look, &e), GLIM_OK);
+    fixture f = {0};
+    asker a;
+    start(&f, two, 2, 0, look.bytes + 1);
+    for (int i = 0; i < 2; i++) {
+        assert_false(ask(&f, &a, "second", GLIM_KIND_RERANK));
+        assert_null(wait_for(&a));
+        assert_int_equal(a.e.code, GLIM_E_NOMEM);
+        assert_non_null(strstr(a.e.msg, "--model-memory"));
+    }
+    /* The first, which is larger still, had to make room, and comes again. */
+    glim_hub_release(f.h, get(&f, "first", GLIM_KIND_EMBEDDING));
+    assert_int_equal(atomic_load(&f.n_came), 2);
+    assert_int_equal(atomic_load(&f.n_went), 1);
     stop(&f);
 }
 
@@ -382,10 +406,15 @@ static void crowds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),         cmocka_unit_test(lists),
-        cmocka_unit_test(wrong_options), cmocka_unit_test(given_but_no_model),
-        cmocka_unit_test(takes_turns),   cmocka_unit_test(too_large),
-        cmocka_unit_test(ends),          cmocka_unit_test(let_go),
+        cmocka_unit_test(names),
+        cmocka_unit_test(lists),
+        cmocka_unit_test(wrong_options),
+        cmocka_unit_test(given_but_no_model),
+        cmocka_unit_test(takes_turns),
+        cmocka_unit_test(too_large),
+        cmocka_unit_test(too_large_when_here),
+        cmocka_unit_test(ends),
+        cmocka_unit_test(let_go),
         cmocka_unit_test(crowds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -472,6 +472,35 @@ static void no_memory(void **state)
     glim_enctok_free(t);
 }
 
+/* Whose tokenizer.json it is. */
+static void whose_json(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json;
+        bool encoder;
+    } rows[] = {
+        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", true},
+        {"{\"version\":\"1.0\",\"added_tokens\":[{\"id\":1}],\"model\":{\"type\":\"Unigram\"}}",
+         true},
+        {"{\"model\":{\"vocab\":{\"type\":1},\"type\":\"WordPiece\"}}", true},
+        {"{\"model\":{\"unk_token\":\"[UNK]\",\"max_input_chars_per_word\":100,\"vocab\":{}}}",
+         true},
+        {"{\"model\":{\"unk_id\":3,\"vocab\":[]}}", true},
+        {"{\"model\":{\"type\":\"BPE\",\"unk_id\":3}}", false},
+        {"{\"model\":{\"type\":5}}", false},
+        {"{\"model\":{\"vocab\":{},\"merges\":[]}}", false},
+        {"{\"model\":null}", false},
+        {"{\"other\":{\"type\":\"WordPiece\"}}", false},
+        {"[]", false},
+        {"{", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < GLIM_COUNT(rows); i++)
+        if (glim_enctok_is_json(glim_str_of(rows[i].json)) != rows[i].encoder)
+            fail_msg("%s", rows[i].json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,7 +509,7 @@ int main(void)
         cmocka_unit_test(order_of_marks), cmocka_unit_test(inverted),
         cmocka_unit_test(wrapping),       cmocka_unit_test(broken_specs),
         cmocka_unit_test(vocab_txt),      cmocka_unit_test(json),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(no_memory),      cmocka_unit_test(whose_json),
     };
     return cmocka_run_group_tests_name("text/wordpiece", tests, NULL, NULL);
 }
