@@ -26,3 +26,27 @@ install(CODE "
     if(NOT EXISTS \"\$ENV{DESTDIR}\${folder}/glim.conf\")
         file(INSTALL \"${installed}/glim.conf\" DESTINATION \"\${folder}\")
     endif()")
+
+# For programs that embed the engine or the client: headers, static libraries, and how to link them. Only static ones are made
+# so far, so what they need in turn is always named.
+set(pc_folder ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH pc_prefix /p/${pc_folder} /p)
+function(glim_pc name summary requires libs)
+    file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/installed/${name}.pc @ONLY CONTENT "# Paths are seen from this file, so that the tree may be moved.
+prefix=\${pcfiledir}/${pc_prefix}
+includedir=\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}
+libdir=\${prefix}/${CMAKE_INSTALL_LIBDIR}
+
+Name: ${name}
+Description: ${summary}
+Version: ${PROJECT_VERSION}
+Requires: ${requires}
+Cflags: -I\${includedir} -pthread
+Libs: -L\${libdir} ${libs} -pthread -lm
+")
+    install(FILES ${CMAKE_BINARY_DIR}/installed/${name}.pc DESTINATION ${pc_folder} COMPONENT development)
+endfunction()
+glim_pc(glim "GLM language models in a program of your own" "libpcre2-8 icu-uc libutf8proc" "-lglim")
+glim_pc(glim-client "GLM language models behind other people's servers" "libcurl >= 7.88 libcrypto >= 3.0" "-lglim-client")
+install(TARGETS glim_engine_static glim_client_static ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+install(DIRECTORY include/glim DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 # One target per parser or property; each is fuzz/<name>.c with seeds in fuzz/seed/<name>/.
 set(GLIM_FUZZ_TARGETS
+    addresses
     bpe_roundtrip
     candidates
     detok
     dialects
     encoder_routes
     enctok
+    frames
     gguf
+    hear
     http_reader
     json
     openai_chat

@@ -43,8 +43,8 @@ typedef enum glim_fault {
 /* "request", "auth", ...; never NULL. */
 GLIM_API const char *glim_fault_name(glim_fault f);
 
-/* What a call met; filled also when it succeeded (request_id, n_try). Texts are the server's, cut to fit, made safe to
- * print. */
+/* What a call met; filled also when it succeeded (status, request_id, n_try). Texts are the server's, cut to fit, made safe to
+ * print. A call of several requests (a wait, pages of a list) reports its last one, and counts all. */
 typedef struct glim_client_report {
     glim_fault fault;
     int status;            /* HTTP; 0: none came */
@@ -52,7 +52,7 @@ typedef struct glim_client_report {
     char message[400];
     char request_id[129];
     int64_t retry_after_ms; /* how long the server asked to wait; -1: it did not say */
-    int n_try;             /* requests that were sent for this call */
+    int n_try;             /* requests that were sent for this call, redirected ones included */
 } glim_client_report;
 
 /* ---- a client ------------------------------------------------------------------------------------ */
@@ -65,14 +65,14 @@ typedef struct glim_client_opts {
     const char *key_file; /* a file that only its owner may read, with the key in its first line; NULL: none */
     bool jwt;             /* Zhipu: sign a token with the key instead of sending the key */
     const char *model;    /* what calls that name no model take; NULL: the provider's own */
-    double timeout_s;         /* of a whole answer, and between two pieces of a stream; 300 */
+    double timeout_s;         /* of a try: for a whole answer; of a stream, an upload or a download: between two pieces; 300 */
     double connect_timeout_s; /* 8 */
     int n_retry;              /* tries after the first; 3. Never once a piece of the answer was delivered */
-    int64_t retry_wait_max_ms; /* a Retry-After beyond it ends the call with LIMIT; 60000 */
+    int64_t retry_wait_max_ms; /* a Retry-After beyond it ends the call at once with what the server said; 60000 */
     const char *proxy;   /* NULL: from the environment, as curl does it; "": none */
     const char *ca_file; /* certificates to trust instead of the system's; certificates are always checked */
     uint64_t reply_max;  /* bytes of an answer that is kept in memory, or of one event of a stream; 64 MiB */
-    /* Before each wait, on the calling thread; false gives up. May be NULL. */
+    /* Before each wait, on the calling thread; false gives up: the call ends with the error that why describes. May be NULL. */
     bool (*on_retry)(void *user, const glim_client_report *why, int64_t wait_ms);
     void *user;
 } glim_client_opts;
@@ -101,7 +101,8 @@ GLIM_API void glim_cancel_reset(glim_cancel *k);
 typedef struct glim_call {
     glim_cancel *cancel;        /* NULL: cannot be cancelled from outside */
     glim_client_report *report; /* NULL: not wanted */
-    const char *request_id;     /* sent along; NULL: the client makes one */
+    const char *request_id;     /* sent along, to Zhipu in the body too: 6 to 64 visible ASCII characters (elsewhere 1 to
+                                 * 128); NULL: the client makes one */
     double timeout_s;           /* 0: the client's */
 } glim_call;
 
@@ -126,8 +127,8 @@ typedef struct glim_client_ask {
 } glim_client_ask;
 GLIM_API void glim_client_ask_init(glim_client_ask *a);
 
-/* Answers a conversation. Events come on the calling thread as they arrive, the last is STOP; a callback that returns false
- * cancels. Thread: any. */
+/* Answers a conversation. Events come on the calling thread as they arrive, the last is STOP; a call that fails ends without
+ * one, and what came before stands. A callback that returns false cancels. fn NULL: nobody listens. Thread: any. */
 GLIM_API GLIM_MUST_USE glim_err glim_client_chat(glim_client *c, const glim_client_ask *ask,
                                                  glim_event_fn fn, void *user,
                                                  const glim_call *call, glim_error *e);
@@ -150,8 +151,9 @@ typedef struct glim_form_part {
 } glim_form_part;
 
 /* Any other path of the server: adds the key, tries again, understands errors. path is relative to the base URL and begins
- * with "/". body: JSON, n 0: none; or form: n_form parts. stream: called with each event's data as it comes (then *out is
- * empty), NULL: the whole answer. */
+ * with "/". body: JSON, n 0: none; or form: n_form parts (POST). event: called with each event's data, or line of NDJSON, as it
+ * comes (then out->body is ""; the closing [DONE] is not an event), NULL: the whole answer. The body of a good answer is not
+ * judged. */
 typedef struct glim_client_raw {
     const char *method, *path;
     glim_str body;
@@ -223,8 +225,8 @@ GLIM_API GLIM_MUST_USE glim_err glim_client_wait(glim_client *c, const char *id,
                                                  void *user, const glim_call *call, glim_task *out,
                                                  glim_error *e);
 /* The address of a result to a file, which appears whole or not at all. The key is not sent. size_max: bytes, 0: 4 GiB.
- * progress may be NULL; total is 0 where the server does not say. Errors also: LIMIT, FORMAT (shorter than announced),
- * IO. */
+ * progress may be NULL; total is 0 where the server does not say; a try after a broken one begins at 0 again. Redirects are
+ * followed, never from https to http. Errors also: LIMIT, FORMAT (shorter than announced), IO. */
 GLIM_API GLIM_MUST_USE glim_err glim_client_download(glim_client *c, const char *url, const char *path,
                                                      uint64_t size_max,
                                                      bool (*progress)(void *user, uint64_t done,
@@ -306,7 +308,7 @@ GLIM_API glim_history *glim_history_new(int64_t n_max, glim_count_fn count, void
 GLIM_API void glim_history_free(glim_history *h);
 /* Copies. System messages stay whatever is trimmed. Errors: NOMEM. */
 GLIM_API GLIM_MUST_USE glim_err glim_history_add(glim_history *h, const glim_message *m, glim_error *e);
-/* What the server counted for the messages so far (n_prompt) and its answer. */
+/* What the server counted for the messages so far (n_prompt) and for its answer. Call it before that answer is added. */
 GLIM_API void glim_history_usage(glim_history *h, const glim_usage *u);
 /* Drops the oldest turns (a question with its answers, calls and results) until the rest fits; the last turn stays. Returns
  * how many messages went. */

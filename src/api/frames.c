@@ -6,7 +6,7 @@
  * Thread: one at a time for a stream.
  * Fails:  LIMIT, FORMAT (NUL bytes, invalid UTF-8) with the offset in the stream, CANCELLED, NOMEM;
  *         what failed stays failed.
- * See:    WHATWG HTML 9.2.6 "Interpreting an event stream" (read 2026-11); tests/unit/api/
+ * See:    WHATWG HTML, "Interpreting an event stream" (9.2.6); tests/unit/api/
  *         test_frames.c, fuzz/frames.c */
 #include "api/api.h"
 

@@ -2,8 +2,9 @@
  * driver.c - the client library behind lines of JSON: each line of standard input is one call, each line of standard output
  * what came of it. Linked with libglim-client alone, as a program without an engine would be.
  * A call is {"do": NAME, ...}; its members are those of client.h. Beside them: "cancel_ms" cancels from another thread after
- * so long, "stop_after" lets the callback say no at its n-th call. */
+ * so long, "stop_after" lets the callback say no at its n-th call, "fail_at" refuses the n-th allocation of the call. */
 #include "client/client_priv.h"
+#include "failnth.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@ typedef struct shot { /* one line and its answer */
     glim_call call;
     glim_client_report report;
     glim_error e;
-    int64_t stop_after, n_seen;
+    int64_t stop_after, n_seen, fail_at;
+    fail_nth fail;
     glim_buf text, reasoning;
     bool in_events;
 } shot;
@@ -72,6 +74,27 @@ static void puti(glim_jw *w, const char *key, int64_t v)
 {
     glim_jw_key(w, key);
     glim_jw_i64(w, v);
+}
+
+/* Around a call whose memory may be refused. */
+static void arm(shot *s)
+{
+    if (s->fail_at >= 0) fail_nth_begin(&s->fail, s->fail_at);
+}
+
+static glim_err disarm(shot *s, glim_err rc)
+{
+    if (s->fail_at < 0) return rc;
+    fail_nth_end();
+    puti(s->w, "hit", fail_nth_hit(&s->fail));
+    return rc;
+}
+
+/* Room that no callback has to ask for. */
+static void make_room(glim_buf *b)
+{
+    glim_buf_addf(b, "%*s", 1 << 20, "");
+    glim_buf_clear(b);
 }
 
 /* ---- cancelling from elsewhere ------------------------------------------------------------------ */
@@ -236,8 +259,11 @@ static glim_err chat(shot *s)
     read_ask(s, &a);
     glim_jw_key(s->w, "events");
     glim_jw_array(s->w);
+    arm(s);
     glim_err rc = glim_client_chat(client, &a, on_event, s, &s->call, &s->e);
+    if (s->fail_at >= 0) fail_nth_end();
     glim_jw_array_end(s->w);
+    rc = disarm(s, rc);
     glim_jw_key(s->w, "text");
     glim_jw_str(s->w, s->text.p ? glim_buf_view(&s->text) : GLIM_STR(""));
     glim_jw_key(s->w, "reasoning");
@@ -389,7 +415,9 @@ static glim_err tasks(shot *s, const char *what)
         read_ask(s, &a);
         rc = glim_client_chat_later(client, &a, &s->call, &t, &s->e);
     } else if (strcmp(what, "generate") == 0) {
-        rc = glim_client_generate(client, str(s, "kind"), view(s, "fields"), &s->call, &t, &s->e);
+        const char *kind = str(s, "kind");
+        arm(s);
+        rc = disarm(s, glim_client_generate(client, kind, view(s, "fields"), &s->call, &t, &s->e));
     } else if (strcmp(what, "task") == 0) {
         rc = glim_client_task(client, str(s, "id"), &s->call, &t, &s->e);
     } else {
@@ -418,7 +446,9 @@ static glim_err files(shot *s, const char *what)
     size_t n = 0;
     glim_err rc;
     if (strcmp(what, "upload") == 0) {
-        rc = glim_client_upload(client, str(s, "path"), str(s, "purpose"), &s->call, &f, &s->e);
+        const char *path = str(s, "path"), *purpose = str(s, "purpose");
+        arm(s);
+        rc = disarm(s, glim_client_upload(client, path, purpose, &s->call, &f, &s->e));
         if (rc) return rc;
         glim_jw_key(s->w, "file");
         show_file(s->w, &f);
@@ -429,7 +459,9 @@ static glim_err files(shot *s, const char *what)
         return glim_client_file_delete(client, str(s, "id"), &s->call, &s->e);
     if (strcmp(what, "content") == 0)
         return glim_client_file_content(client, str(s, "id"), str(s, "path"), &s->call, &s->e);
-    rc = glim_client_files(client, str(s, "purpose"), &s->call, &list, &n, &s->e);
+    const char *purpose = str(s, "purpose");
+    arm(s);
+    rc = disarm(s, glim_client_files(client, purpose, &s->call, &list, &n, &s->e));
     glim_jw_key(s->w, "files");
     glim_jw_array(s->w);
     for (size_t i = 0; i < n; i++)
@@ -476,8 +508,11 @@ static glim_err encoders(shot *s, const char *what)
     if (strcmp(what, "embed") == 0) {
         glim_vectors v;
         glim_str *texts = texts_of(s, "texts", &n);
-        glim_err rc = glim_client_embed(client, str(s, "model"), texts, n,
-                                        (int64_t)num(s, "n_dim", 0), &s->call, &v, &s->e);
+        const char *model = str(s, "model");
+        int64_t n_dim = (int64_t)num(s, "n_dim", 0);
+        arm(s);
+        glim_err rc =
+            disarm(s, glim_client_embed(client, model, texts, n, n_dim, &s->call, &v, &s->e));
         puti(s->w, "n", (int64_t)v.n);
         puti(s->w, "n_dim", (int64_t)v.n_dim);
         puti(s->w, "n_token", v.n_token);
@@ -569,10 +604,13 @@ static glim_err dispatch(shot *s, const char *what)
     if (is_one(what, "batch_new batch_get batch_cancel")) return batches(s, what);
     if (is_one(what, "embed rerank")) return encoders(s, what);
     if (is_one(what, "search read call")) return replies(s, what);
-    if (strcmp(what, "download") == 0)
-        return glim_client_download(client, str(s, "url"), str(s, "path"),
-                                    (uint64_t)num(s, "size_max", 0), on_progress, s, &s->call,
-                                    &s->e);
+    if (strcmp(what, "download") == 0) {
+        const char *url = str(s, "url"), *path = str(s, "path");
+        uint64_t size_max = (uint64_t)num(s, "size_max", 0);
+        arm(s);
+        return disarm(
+            s, glim_client_download(client, url, path, size_max, on_progress, s, &s->call, &s->e));
+    }
     return glim_fail(&s->e, GLIM_E_STATE, "driver: no such call");
 }
 
@@ -587,6 +625,7 @@ static void answer(const char *line, size_t n)
     glim_buf_init(&s.text, (size_t)1 << 26);
     glim_buf_init(&s.reasoning, (size_t)1 << 26);
     glim_buf_init(&waits, 65536);
+    make_room(&out);
     glim_jw_init(&w, &out);
     glim_jw_object(&w);
     n_retry_asked = 0;
@@ -594,6 +633,11 @@ static void answer(const char *line, size_t n)
     if (!rc) {
         s.in = in;
         s.stop_after = (int64_t)num(&s, "stop_after", -1);
+        s.fail_at = (int64_t)num(&s, "fail_at", -1);
+        if (s.fail_at >= 0) {
+            make_room(&s.text);
+            make_room(&s.reasoning);
+        }
         s.call.report = &s.report;
         s.call.request_id = str(&s, "request_id");
         s.call.timeout_s = num(&s, "call_timeout_s", 0);

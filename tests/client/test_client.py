@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -902,6 +903,52 @@ class Waiting(Case):
         self.p.script({"headers": {"Connection": "close"}})
         self.ok(self.d("chat", messages=user("x")))
         self.assertEqual(1, self.ok(self.d("chat", messages=user("x")))["n_try"])
+
+
+    def test_no_memory(self):
+        """Each allocation of a call refused in turn: an error that says so, and the next call is as good as ever."""
+        self.ok(self.d("upload", path=self.path("a", b"x"), purpose="batch"))
+        t = self.ok(self.d("generate", kind="image", fields={"prompt": "red"}))
+        calls = [("chat", {"messages": user("Hello!")}), ("chat", {"messages": user("Hello!"), "whole": True}), ("files", {}),
+                 ("upload", {"path": self.path("b", b"data"), "purpose": "batch"}), ("embed", {"texts": ["a", "b"]}),
+                 ("generate", {"kind": "image", "fields": {"prompt": "red"}}),
+                 ("download", {"url": t["files"][0], "path": self.path("p.png")})]
+        for do, members in calls:
+            for n in range(1000):
+                r = self.d(do, fail_at=n, **members)
+                self.assertIn(r["rc"], ("NOMEM", "OK"), (do, n, r["msg"]))
+                if not r["hit"]:
+                    break
+            self.assertEqual("OK", r["rc"])
+            self.assertGreater(n, 3, do)
+
+    def test_nobody_reads(self):
+        """A server that hangs up while a large file is sent to it; the signal of a broken pipe would end the driver."""
+        big = self.path("big", bytes(20 << 20))
+        cert, key = self.path("cert.pem"), self.path("key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
+                        "-out", cert, "-days", "2", "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1"],
+                       check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        for tls in (False, True):
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", 0))
+                s.listen(8)
+
+                def serve():
+                    for _ in range(2):
+                        c, _ = s.accept()
+                        c = context.wrap_socket(c, server_side=True) if tls else c
+                        c.recv(100)
+                        c.close()
+
+                t = threading.Thread(target=serve)
+                t.start()
+                self.open(base_url=f"http{'s' if tls else ''}://127.0.0.1:{s.getsockname()[1]}/v4", n_retry=1, ca_file=cert)
+                r = self.fails(self.d("upload", path=big, purpose="batch"), "NETWORK", "connection")
+                self.assertEqual(2, r["n_try"])
+                t.join()
 
 
 class Crowd(Case):
