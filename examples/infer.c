@@ -10,7 +10,7 @@
  * The cloud's key is GLM_FLASH_API_KEY, ZHIPUAI_API_KEY or ZAI_API_KEY, its address ZHIPUAI_BASE_URL; Ollama's is OLLAMA_HOST;
  * GLM_MODEL is the model's file for local, its name elsewhere.
  *
- *     cc infer.c $(pkg-config --static --cflags --libs glim glim-client) -o infer */
+ *     cc infer.c $(pkg-config --cflags --libs glim glim-client) -o infer */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  *
  * Key and address: ZHIPUAI_API_KEY, ZHIPUAI_BASE_URL.
  *
- *     cc s2.c $(pkg-config --static --cflags --libs glim-client) -o s2 */
+ *     cc s2.c $(pkg-config --cflags --libs glim-client) -o s2 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  * Key and address: ZHIPUAI_API_KEY, ZHIPUAI_BASE_URL. `--openai` before the word takes the same server as an OpenAI-compatible
  * one (OPENAI_API_KEY, OPENAI_BASE_URL), as the openai package would.
  *
- *     cc s3.c $(pkg-config --static --cflags --libs glim-client) -o s3 */
+ *     cc s3.c $(pkg-config --cflags --libs glim-client) -o s3 */
 #include <stdio.h>
 #include <string.h>
 

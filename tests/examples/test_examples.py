@@ -39,7 +39,7 @@ class Examples(unittest.TestCase):
         assert len(found) == 1, found
         env = dict(os.environ, PKG_CONFIG_PATH=found[0])
         for name, packages in NEEDS.items():
-            flags = call("pkg-config", "--define-prefix", "--static", "--cflags", "--libs", *packages, env=env).split()
+            flags = call("pkg-config", "--cflags", "--libs", *packages, env=env).split()
             assert not any(ROOT + "/include" in f or ROOT + "/src" in f for f in flags), flags
             call(CC, "-std=c11", "-Wall", "-Wextra", "-Werror", os.path.join(ROOT, "examples", name + ".c"), *flags,
                  "-o", os.path.join(cls.folder.name, name))
