@@ -200,10 +200,10 @@ static glim_err call(glim_cloud *k, void *what, glim_error *e)
     const glim_opt_value *out = glim_cli_opt(k->c, GLIM_O_OUT);
     glim_client_reply r = {0};
     glim_err rc = glim_client_call(k->client, &x->r, &k->call, &r, e);
-    if (rc || x->r.event) return rc;
+    if (rc) return rc;
     if (out->set) {
         rc = save_body(k->c, out->text, r.body, e);
-    } else {
+    } else if (!x->r.event) {
         glim_cli_text(stdout, r.body);
         if (glim_term_is(stdout) && !glim_str_ends(r.body, GLIM_STR("\n"))) fputc('\n', stdout);
     }

@@ -8,8 +8,8 @@ import json
 import math
 import os
 import pty
-import select
 import re
+import select
 import signal
 import subprocess
 import sys
