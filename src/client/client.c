@@ -21,11 +21,12 @@ static const glim_provider *const providers[] = {
 
 const char *glim_client_providers(void)
 {
-    return ""
+    static const char names[] = ""
 #define PROVIDER(name) ", " #name
 #include "client/providers.def"
 #undef PROVIDER
-           + 2;
+        ;
+    return &names[2]; /* behind the first comma */
 }
 
 void glim_client_opts_init(glim_client_opts *o)
