@@ -12,8 +12,9 @@ bool glim_answerer_is_elsewhere(const glim_cli *c)
 }
 
 /* Only flags: settings are for both kinds of answers. */
-static glim_err check_options(const glim_cli *c, bool elsewhere, glim_error *e)
+glim_err glim_answerer_check(const glim_cli *c, glim_error *e)
 {
+    const bool elsewhere = glim_answerer_is_elsewhere(c);
     for (int i = 0; i < GLIM_OPT_COUNT; i++) {
         const glim_opt_row *r = glim_opt_get((glim_opt)i);
         bool here_only = r->where & (GLIM_IN_ENGINE | GLIM_IN_PLAN) || i == GLIM_O_RAW;
@@ -36,7 +37,7 @@ static glim_err check_options(const glim_cli *c, bool elsewhere, glim_error *e)
 glim_err glim_answerer_open(glim_cli *c, glim_answerer *a, glim_error *e)
 {
     *a = (glim_answerer){.c = c, .elsewhere = glim_answerer_is_elsewhere(c)};
-    glim_err rc = check_options(c, a->elsewhere, e);
+    glim_err rc = glim_answerer_check(c, e);
     if (rc) return rc;
     if (a->elsewhere) return glim_cloud_open(c, &a->cloud, e);
     rc = glim_cli_open_model(c, GLIM_KV_F16, &a->m, e);

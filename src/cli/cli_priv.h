@@ -217,6 +217,8 @@ GLIM_MUST_USE glim_err glim_answerer_open(glim_cli *c, glim_answerer *a, glim_er
 void glim_answerer_close(glim_answerer *a); /* zeroed ones are fine */
 /* Whether the options say so; a wrong --where was refused before. */
 bool glim_answerer_is_elsewhere(const glim_cli *c);
+/* Whether no flag is about the one who does not answer; glim_answerer_open() asks too. Errors: USAGE. */
+GLIM_MUST_USE glim_err glim_answerer_check(const glim_cli *c, glim_error *e);
 /* "local", or the provider's name. */
 const char *glim_answerer_where(const glim_answerer *a);
 /* "'glm-4.7' at zhipu (https://...)", of one elsewhere; returns out. */

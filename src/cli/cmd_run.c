@@ -38,7 +38,8 @@ int glim_cmd_run(glim_cli *c)
     glim_error e = {0};
     glim_cli_request rq;
     glim_answerer by = {0};
-    glim_err rc = glim_cli_read_request(c, glim_answerer_is_elsewhere(c), &rq, &e);
+    glim_err rc = glim_answerer_check(c, &e); /* before anybody types a prompt */
+    if (!rc) rc = glim_cli_read_request(c, glim_answerer_is_elsewhere(c), &rq, &e);
     if (!rc) {
         glim_cli_catch_interrupt(); /* not before: reading the prompt is ended by Ctrl-C as
                                        everywhere */

@@ -308,6 +308,54 @@ static void env_files(void **state)
     glim_config_free(c);
 }
 
+static void keep_pair(void *user, const char *name, const char *value)
+{
+    char *out = user;
+    size_t n = strlen(out);
+    snprintf(out + n, 256 - n, "%s=[%s];", name, value);
+}
+
+static void each_variable(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *pairs;
+        glim_err rc;
+    } cases[] = {
+        {"", "", GLIM_OK},
+        {"A=1", "A=[1];", GLIM_OK},
+        {"A=1\nexport B = \"x y\" \r\n# C=2\nD=\nE='='\n", "A=[1];B=[x y];D=[];E=[=];", GLIM_OK},
+        {"A=1\nA=2\n", "A=[1];A=[2];", GLIM_OK},
+        {"A=1\nsecret words\nB=2\n", "A=[1];", GLIM_E_INPUT},
+        {"=secret\n", "", GLIM_E_INPUT},
+        {"A=\xff\n", "", GLIM_E_INPUT},
+    };
+    for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
+        char out[256] = "";
+        glim_error e = {0};
+        const char *p = file_with(cases[i].text, strlen(cases[i].text));
+        assert_int_equal(glim_env_file_each(p, keep_pair, out, &e), cases[i].rc);
+        assert_string_equal(out, cases[i].pairs);
+        assert_null(strstr(e.msg, "secret")); /* a line that is no pair may hold a key */
+        unlink(p);
+    }
+    glim_error e = {0};
+    assert_int_equal(glim_env_file_each("/nowhere/.env", keep_pair, NULL, &e), GLIM_E_NOTFOUND);
+}
+
+static void letters_are_the_commands_own(void **state)
+{
+    (void)state;
+    glim_opt o;
+    assert_true(glim_opt_find_letter('o', GLIM_IN_BENCH, &o));
+    assert_int_equal(o, GLIM_O_OUTPUT);
+    assert_true(glim_opt_find_letter('o', GLIM_IN_SAVE, &o));
+    assert_int_equal(o, GLIM_O_OUT);
+    assert_true(glim_opt_find_letter('o', GLIM_IN_TOKENIZE, &o)); /* of neither: one to name in the message */
+    assert_false(glim_opt_find_letter('~', GLIM_IN_ALL, &o));
+    assert_false(glim_opt_find_letter(0, GLIM_IN_ALL, &o));
+}
+
 static const char *words(void *user, size_t i)
 {
     const char *const *w = user;
@@ -381,6 +429,8 @@ int main(void)
         cmocka_unit_test(environment),
         cmocka_unit_test(settings_files),
         cmocka_unit_test(env_files),
+        cmocka_unit_test(each_variable),
+        cmocka_unit_test(letters_are_the_commands_own),
         cmocka_unit_test(suggestions),
         cmocka_unit_test(no_memory),
     };
