@@ -111,6 +111,14 @@ class Chat(Case):
         self.assertTrue(self.sent()["stream"])
         self.assertEqual(self.sent()["messages"], [{"role": "user", "content": "hello"}])
 
+    def test_thought_is_grey_on_a_terminal(self):
+        ours, theirs = os.openpty()
+        p = subprocess.run([GLIM, "cloud", "chat", "-p", "hello"], stdout=subprocess.PIPE, stderr=theirs, env=self.environment(TERM="xterm"))
+        os.close(theirs)
+        self.assertEqual(os.read(ours, 10000), b"\x1b[90mthinking about: hello\x1b[0m\r\n\r\n")
+        os.close(ours)
+        self.assertEqual((p.returncode, p.stdout), (0, b"echo: hello"))
+
     def test_standard_input_and_system(self):
         self.assertEqual(self.cloud("chat", "--system", "Be brief.", "--think", "off", stdin="say yes\n").out, "yes")
         self.assertEqual([m["role"] for m in self.sent()["messages"]], ["system", "user"])
@@ -331,6 +339,18 @@ class Media(Case):
         s = self.sent("*/videos/generations")
         self.assertEqual((s["fps"], s["with_audio"]), (30, True))
         self.assertEqual(len(self.platform.log("*/async-result/*")), 2)
+
+    def test_waiting_is_shown_on_a_terminal(self):
+        self.platform.set(polls=1)
+        ours, theirs = os.openpty()
+        p = subprocess.run([GLIM, "cloud", "video", "a sunset"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
+                           env=self.environment(TERM="xterm"), timeout=60 * SLOW)
+        os.close(theirs)
+        shown = os.read(ours, 10000)
+        os.close(ours)
+        self.assertEqual(p.returncode, 0)
+        self.assertIn(b"waiting for the result: ", shown)
+        self.assertTrue(shown.endswith(b"\r\x1b[K"), shown)  # and taken away again
 
     def test_film_later(self):
         self.platform.set(polls=1)
