@@ -3,9 +3,10 @@
  * Fails: USAGE for an option that the one who answers does not have. */
 #include "cli/cli_priv.h"
 
+enum { AUTO, LOCAL, CLOUD }; /* the words of --where, in the order of config.def */
+
 bool glim_answerer_is_elsewhere(const glim_cli *c)
 {
-    enum { AUTO, LOCAL, CLOUD }; /* in the order of the words in config.def */
     int64_t where = glim_cli_opt(c, GLIM_O_WHERE)->i64;
     if (where != AUTO) return where == CLOUD;
     return glim_cli_opt(c, GLIM_O_GLM_FLASH_ENABLED)->on && !glim_cli_opt(c, GLIM_O_USE_NPU)->on;
@@ -31,6 +32,16 @@ glim_err glim_answerer_check(const glim_cli *c, glim_error *e)
             "give --where cloud",
             r->name);
     }
+    const glim_opt_value *m = glim_cli_opt(c, GLIM_O_MODEL);
+    /* Variables chose, perhaps unnoticed. With --where cloud a name is what it has to be. */
+    if (elsewhere && glim_cli_opt(c, GLIM_O_WHERE)->i64 == AUTO &&
+        glim_cli_from_flag(c, GLIM_O_MODEL) && (glim_is_file(m->text) || glim_is_dir(m->text)))
+        return glim_fail(
+            e, GLIM_E_USAGE,
+            "%s: %s is on this machine, and GLM_FLASH_ENABLED and USE_NPU say that the "
+            "answer comes from elsewhere: give --where local, or the name of a model "
+            "there",
+            m->place, GLIM_QUOTE(glim_str_of(m->text)));
     return GLIM_OK;
 }
 

@@ -37,13 +37,11 @@ static const char *key_cure(const char *provider)
     static const struct {
         const char *provider, *text;
     } places[] = {
-        {"zhipu",
-         "set ZHIPUAI_API_KEY, ZAI_API_KEY or GLM_FLASH_API_KEY to a key of this platform, or put "
-         "it "
-         "into a file that only you may read: ~/.config/glim/cloud.key, or --key-file FILE"},
-        {"openai",
-         "set OPENAI_API_KEY to a key of this server, or put it into a file that only you may "
-         "read: --key-file FILE"},
+        {"zhipu", "set ZHIPUAI_API_KEY, ZAI_API_KEY or GLM_FLASH_API_KEY to a key of this "
+                  "platform, or put it into a file that only you may read: "
+                  "~/.config/glim/cloud.key, or --key-file FILE"},
+        {"openai", "set OPENAI_API_KEY to a key of this server, or put it into a file that only "
+                   "you may read: --key-file FILE"},
     };
     for (size_t i = 0; i < GLIM_COUNT(places); i++)
         if (strcmp(provider, places[i].provider) == 0) return places[i].text;
@@ -60,11 +58,12 @@ static const char *cure(const glim_cloud *k)
 #undef CURE
     };
     const glim_client_report *r = &k->report;
-    if (r->fault == GLIM_FAULT_AUTH) return key_cure(glim_client_provider(k->client));
-    for (size_t i = 0;
-         strcmp(glim_client_provider(k->client), "zhipu") == 0 && i < GLIM_COUNT(codes); i++)
+    const char *provider = glim_client_provider(k->client);
+    for (size_t i = 0; i < GLIM_COUNT(codes) && strcmp(provider, "zhipu") == 0; i++)
         if (strcmp(r->code, codes[i].code) == 0) return codes[i].text;
     switch (r->fault) {
+    case GLIM_FAULT_AUTH:
+        return key_cure(provider);
     case GLIM_FAULT_LIMIT:
         return "wait a while, or send fewer requests";
     case GLIM_FAULT_INTERNAL:
@@ -74,9 +73,17 @@ static const char *cure(const glim_cloud *k)
         return "try again, or give it more time (--timeout)";
     case GLIM_FAULT_CONNECTION:
         return "check the network, --base-url and --proxy";
-    default:
-        return NULL;
+    case GLIM_FAULT_SHAPE:
+        return "check --provider and --base-url: is it that provider's server?";
+    case GLIM_FAULT_STATUS:
+        return r->status == 404 ? "check --provider, --base-url, and the model's name" : NULL;
+    case GLIM_FAULT_NONE:
+    case GLIM_FAULT_REQUEST:
+    case GLIM_FAULT_STREAM:
+    case GLIM_FAULT_LOCAL:
+        break;
     }
+    return NULL;
 }
 
 glim_err glim_cloud_explain(const glim_cloud *k, glim_error *e)
@@ -113,21 +120,13 @@ static const char *usual_key_file(glim_cli *c)
     return path && glim_is_file(path) ? path : NULL;
 }
 
-static glim_err check_model(const glim_opt_value *v, glim_error *e)
+static void set_options(const glim_cli *c, glim_cloud *k, glim_client_opts *o)
 {
-    if (!glim_is_file(v->text) && !glim_is_dir(v->text)) return GLIM_OK;
-    return glim_fail(
-        e, GLIM_E_USAGE,
-        "%s: %s is a file here, and the answer is to come from another server: give the "
-        "name a model has there, or --where local",
-        v->place, GLIM_QUOTE(glim_str_of(v->text)));
-}
-
-static glim_err set_options(glim_cli *c, glim_cloud *k, glim_client_opts *o, glim_error *e)
-{
-    const glim_opt_value *model = glim_cli_opt(c, GLIM_O_MODEL), *v;
+    /* In the order of the words in config.def. */
+    static const char *const providers[] = {"zhipu", "openai", "ollama"};
+    const glim_opt_value *v;
     glim_client_opts_init(o);
-    o->provider = glim_cli_opt(c, GLIM_O_PROVIDER)->text;
+    o->provider = providers[glim_cli_opt(c, GLIM_O_PROVIDER)->i64];
     if ((v = glim_cli_opt(c, GLIM_O_BASE_URL))->set) o->base_url = v->text;
     if ((v = glim_cli_opt(c, GLIM_O_KEY_FILE))->set) o->key_file = v->text;
     if ((v = glim_cli_opt(c, GLIM_O_CLOUD_MODEL))->set) o->model = v->text;
@@ -139,18 +138,15 @@ static glim_err set_options(glim_cli *c, glim_cloud *k, glim_client_opts *o, gli
     o->on_retry = on_retry;
     o->user = k;
     /* What GLIM_MODEL or a settings file name is a model of this machine. */
-    if (!glim_cli_from_flag(c, GLIM_O_MODEL)) return GLIM_OK;
-    k->model = model->text;
-    return check_model(model, e);
+    if (glim_cli_from_flag(c, GLIM_O_MODEL)) k->model = glim_cli_opt(c, GLIM_O_MODEL)->text;
 }
 
 glim_err glim_cloud_open(glim_cli *c, glim_cloud *k, glim_error *e)
 {
     glim_client_opts o;
     *k = (glim_cloud){.c = c};
-    glim_err rc = set_options(c, k, &o, e);
-    if (rc) return rc;
-    rc = glim_client_new(&o, &k->client, e);
+    set_options(c, k, &o);
+    glim_err rc = glim_client_new(&o, &k->client, e);
     if (rc == GLIM_E_NOTFOUND && !o.key_file && strcmp(o.provider, "zhipu") == 0) {
         o.key_file = usual_key_file(c);
         if (o.key_file) rc = glim_client_new(&o, &k->client, e);

@@ -66,7 +66,8 @@ t run --where cloud --ctx 64 -p x
 t run --where cloud --raw -p x
 t run --where local --provider openai -p x
 t run --provider openai -p x
-ZHIPUAI_API_KEY=a.b t run --where cloud -m "$MODEL" -p x
+ZHIPUAI_API_KEY=a.b GLM_FLASH_ENABLED=true USE_NPU=false t run -m "$MODEL" -p x
+ZHIPUAI_API_KEY=a.b t cloud --provider Ollama --base-url http://127.0.0.1:1 models
 echo "-- a server that is not there"
 export ZHIPUAI_API_KEY=a.b
 t cloud models

@@ -217,7 +217,8 @@ class Errors(Case):
             ({"status": 418, "code": "x"}, 16, ["status 418"]),
             ({"close": "end"}, 14, ["connection:", "check the network"]),
             ({"stream_error": {"after": 2, "code": "1234", "message": "broke"}}, 16, ["stream", "code 1234", "broke"]),
-            ({"body": "<html>", "content_type": "text/html"}, 5, ["shape:"]),
+            ({"status": 401, "code": "1003"}, 16, ["auth, status 401, code 1003", "clock"]),
+            ({"body": "<html>", "content_type": "text/html"}, 5, ["shape:", "--base-url"]),
             ({"broken_json": True}, 5, ["shape:"]),
             ({"silent": True}, 15, ["timeout:", "--timeout"]),
         ]
@@ -596,6 +597,11 @@ class Where(Case):
         r = self.glim("run", "--where", "cloud", "--think", "off", "-p", "say hi", "-m", "glm-4.6")
         self.assertEqual((r.out, r.err), ("hi", f'glim run: answered by "glm-4.6" at zhipu ({self.platform.paas})\n'))
         self.assertNotIn("answered", self.glim("run", "-p", "hi", "-n", "1").err)
+
+    def test_a_name_there_may_be_a_folder_here(self):
+        os.mkdir(self.path("glm-4.6"))
+        self.assertEqual(self.where("--where", "cloud", "-m", "glm-4.6"), "zhipu")
+        self.glim("run", "-p", "x", "-m", "glm-4.6", env={"GLM_FLASH_ENABLED": "true", "USE_NPU": "false"}, status=2)
 
     def test_other_providers(self):
         self.assertEqual(self.where("--where", "cloud", "--provider", "ollama", "--base-url", self.platform.url, "-m", "glm-4.7-flash"), "ollama")
