@@ -8,6 +8,7 @@ set(GLIM_FUZZ_TARGETS
     dialects
     encoder_routes
     enctok
+    enctok_gguf
     frames
     gguf
     hear

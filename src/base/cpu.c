@@ -10,9 +10,11 @@
 #include <unistd.h>
 #if defined(__linux__)
 #include <sched.h>
+#include <sys/syscall.h>
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <stdatomic.h>
 #endif
 
 static const char *const level_names[] = {
@@ -40,6 +42,32 @@ bool glim_cpu_level_find(glim_str name, glim_cpu_level *out)
     return false;
 }
 
+#if defined(__x86_64__)
+/* Tile registers are 8 KiB a thread, which Linux gives only to processes that ask (arch_prctl, kernel
+ * 5.16 and later). The answer holds for all threads, those of later included, so it is asked once;
+ * two threads that ask together get the same. Without it the first tile instruction would be fatal. */
+static bool tiles_granted(void)
+{
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { ASK = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    static atomic_int answer;              /* 0: not asked yet, 1: yes, 2: no */
+    if (atomic_load(&answer) == 0)
+        atomic_store(&answer, syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0 ? 1 : 2);
+    return atomic_load(&answer) == 1;
+#else
+    return false;
+#endif
+}
+
+static bool has_amx(void)
+{
+    enum { BF16 = 1u << 22, TILE = 1u << 24, INT8 = 1u << 25 };
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    return (d & BF16) && (d & TILE) && (d & INT8) && tiles_granted();
+}
+#endif
+
 glim_cpu_level glim_cpu_best(void)
 {
 #if defined(__x86_64__)
@@ -55,7 +83,7 @@ glim_cpu_level glim_cpu_best(void)
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512vnni"))
         return GLIM_CPU_AVX2;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & (1u << 5))) return GLIM_CPU_AVX512V;
-    return GLIM_CPU_AVX512BF;
+    return has_amx() ? GLIM_CPU_AMX : GLIM_CPU_AVX512BF;
 #else
     return GLIM_CPU_REF;
 #endif

@@ -337,8 +337,8 @@ static size_t pack(glim_encoder *m, const glim_encoded *in, size_t n)
     return i;
 }
 
-/* Vectors of the texts of a step into m->rows. Types of zero are given too: to add them costs nothing, and whether a
- * neighbour has others must not change a bit. */
+/* Vectors of the texts of a step into m->rows. Types of zero are given too: adding them costs little,
+ * and whether a neighbour has others must not change a bit. */
 static glim_err step(glim_encoder *m, size_t n_text, glim_pooling pooling, const glim_embed_opts *o,
                      glim_error *e)
 {

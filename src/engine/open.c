@@ -24,7 +24,7 @@ glim_err glim_open_machine(int *n_thread, const char *cpu, glim_cpu_level *level
     if (!cpu) return GLIM_OK;
     if (!glim_cpu_level_find(glim_str_of(cpu), level))
         return glim_fail(e, GLIM_E_INPUT,
-                         "unknown kernel level %s: ref, avx2, avx512v, avx512bf or auto",
+                         "unknown kernel level %s: ref, avx2, avx512v, avx512bf, amx or auto",
                          GLIM_QUOTE(glim_str_of(cpu)));
     if (*level > glim_cpu_best())
         return glim_fail(

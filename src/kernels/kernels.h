@@ -10,7 +10,8 @@
 #include "quant/quant.h"
 
 /* Sum over n of w[i]*x[i]. w: n elements of the slot's type; x: n elements of act[type].
- * Shape: n >= 0, a multiple of both blocks. Sums are f32; integer products inside a block are exact.
+ * Shape: n >= 0, a multiple of both blocks; of BF16X3 activations the last block may be filled up with zeros.
+ * Sums are f32; integer products inside a block are exact. An infinite operand gives an infinity or NaN.
  * Test: MAG 4 against ref's dot on the decoded x. */
 typedef float (*glim_dot_fn)(const void *w, const void *x, int64_t n);
 
@@ -46,7 +47,7 @@ typedef struct glim_kernels {
     glim_type act[GLIM_TYPE_COUNT]; /* activation type that dot and gemm of a weight type want */
     glim_dot_fn dot[GLIM_TYPE_COUNT];
     glim_gemm_fn gemm[GLIM_TYPE_COUNT];
-    glim_pack_fn pack[GLIM_TYPE_COUNT];   /* by activation type: F32, BF16, Q8_0, Q8_K; also F16 (KV rows) */
+    glim_pack_fn pack[GLIM_TYPE_COUNT];   /* by activation type: F32, BF16, Q8_0, Q8_K, BF16X3; also F16 (KV rows) */
     /* Cache rows and weight rows back to f32, by type: at least F32, F16, BF16, Q8_0; others fall to quant's decode. */
     void (*unpack[GLIM_TYPE_COUNT])(const void *x, float *y, int64_t n);
 

@@ -11,9 +11,10 @@
 
 #include <math.h>
 
-/* Rows that go through a linear layer at once. Weights are read once a block, which 256 rows pay
- * for; a row's result does not depend on it. */
-#define ROW_BLOCK 256
+/* Rows that go through a linear layer at once: enough to pay for reading the weights and turning them
+ * for tiles, few enough that what is between two layers stays in the second-level cache. A row's
+ * result does not depend on it. */
+#define ROW_BLOCK 512
 
 typedef struct bert_work {
     float *q, *k, *v; /* [n_tok][n_embd]; attention's result replaces q */
@@ -66,21 +67,28 @@ static void embed(const bert_model *m, glim_ops *o, const glim_enc_batch *b, con
                       x, n_embd);
 }
 
-static glim_err linear(glim_ops *o, const bert_linear *l, const float *x, int64_t n, float *y)
+static glim_err product(glim_ops *o, const bert_linear *l, const float *x, int64_t n, float *y)
 {
     const glim_matmul mm = {&l->w, y, l->w.n_row};
-    glim_err rc = glim_op_matmul(o, &mm, 1, x, l->w.n_col, n);
+    return glim_op_matmul(o, &mm, 1, x, l->w.n_col, n);
+}
+
+static glim_err linear(glim_ops *o, const bert_linear *l, const float *x, int64_t n, float *y)
+{
+    glim_err rc = product(o, l, x, n, y);
     if (!rc) glim_op_add_bias(o, y, l->w.n_row, l->b, n, l->w.n_row);
     return rc;
 }
 
-/* y = LN(y + x), the end of both halves of a block. */
-static void add_norm(const bert_model *m, glim_ops *o, const bert_norm *norm, const float *x,
-                     int64_t n, float *y)
+/* y = LN(y + l x), the end of both halves of a block. h is scratch. */
+static glim_err add_norm(const bert_model *m, glim_ops *o, const bert_linear *l,
+                         const bert_norm *norm, const float *x, int64_t n, float *h, float *y)
 {
-    int64_t n_embd = m->hp.n_embd;
-    glim_op_add(o, y, x, n * n_embd);
-    glim_op_layernorm(o, y, n_embd, norm->w, norm->b, n, n_embd, (float)m->hp.eps, y, n_embd);
+    glim_err rc = product(o, l, x, n, h);
+    if (!rc)
+        glim_op_bias_add_layernorm(o, y, h, l->b, norm->w, norm->b, n, m->hp.n_embd,
+                                   (float)m->hp.eps);
+    return rc;
 }
 
 /* What follows attention for rows [r, r + n) of x. */
@@ -89,14 +97,11 @@ static glim_err finish_rows(const bert_model *m, const bert_layer *l, glim_ops *
 {
     int64_t n_embd = m->hp.n_embd;
     float *y = x + r * n_embd;
-    glim_err rc = linear(o, &l->out, w->q + r * n_embd, n, w->h);
+    glim_err rc = add_norm(m, o, &l->out, &l->attn_norm, w->q + r * n_embd, n, w->h, y);
+    if (!rc) rc = product(o, &l->up, y, n, w->ff);
     if (rc) return rc;
-    add_norm(m, o, &l->attn_norm, w->h, n, y);
-    if ((rc = linear(o, &l->up, y, n, w->ff))) return rc;
-    glim_op_gelu(o, w->ff, n * m->hp.n_ff, w->ff);
-    if ((rc = linear(o, &l->down, w->ff, n, w->h))) return rc;
-    add_norm(m, o, &l->out_norm, w->h, n, y);
-    return GLIM_OK;
+    glim_op_bias_gelu(o, w->ff, l->up.b, n, m->hp.n_ff);
+    return add_norm(m, o, &l->down, &l->out_norm, w->ff, n, w->h, y);
 }
 
 static glim_err block(const bert_model *m, const bert_layer *l, glim_ops *o,
@@ -109,12 +114,12 @@ static glim_err block(const bert_model *m, const bert_layer *l, glim_ops *o,
         const glim_matmul in[] = {{&l->q.w, w->q + at, n_embd},
                                   {&l->k.w, w->k + at, n_embd},
                                   {&l->v.w, w->v + at, n_embd}};
+        const float *bias[] = {l->q.b, l->k.b, l->v.b};
         rc = glim_op_matmul(o, in, 3, x + at, n_embd, n_row);
+        for (int i = 0; !rc && i < 3; i++)
+            glim_op_add_bias(o, in[i].y, n_embd, bias[i], n_row, n_embd);
     }
     if (rc) return rc;
-    glim_op_add_bias(o, w->q, n_embd, l->q.b, n, n_embd);
-    glim_op_add_bias(o, w->k, n_embd, l->k.b, n, n_embd);
-    glim_op_add_bias(o, w->v, n_embd, l->v.b, n, n_embd);
     rc = glim_op_attn_full(o, &m->mha, b->offset, b->n_seq, w->q, w->k, w->v, w->q);
     for (int64_t r = 0; !rc && r < n; r += ROW_BLOCK)
         rc = finish_rows(m, l, o, r, GLIM_MIN(ROW_BLOCK, n - r), w, x);

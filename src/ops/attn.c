@@ -6,7 +6,7 @@
  * Thread: the engine; absorbed work is split by (token, group of heads), expanded work by head and
  *         block of queries, so that every sum over positions is made by one thread, page after
  *         page. */
-#include "ops/ops.h"
+#include "ops/ops_priv.h"
 
 #include <math.h>
 
@@ -135,7 +135,7 @@ static size_t cut_tile(const glim_mla *a, int64_t n_query, uint8_t *base, tile *
         (size_t)(GLIM_KV_PAGE * n_k) * sizeof(float),
         (size_t)(GLIM_KV_PAGE * a->n_v) * sizeof(float),
         (size_t)(a->n_nope * a->n_latent) * sizeof(float),
-        (size_t)GLIM_KV_PAGE * line((size_t)a->n_latent * sizeof(float) + 64),
+        (size_t)GLIM_KV_PAGE * glim_packed_bytes_max(a->n_latent),
         (size_t)n_query * sizeof(float),
         (size_t)n_query * sizeof(float),
         (size_t)(n_query * a->n_v) * sizeof(float),
@@ -172,7 +172,7 @@ static void expand(const glim_ops *o, const glim_mat *w, const uint8_t *data, co
     size_t x_bytes = (size_t)width * sizeof(float);
     if (act != GLIM_F32) {
         x = t->packed;
-        x_bytes = line((size_t)w->n_col * sizeof(float));
+        x_bytes = glim_packed_bytes(act, w->n_col);
         for (int64_t i = 0; i < n_pos; i++)
             o->k->pack[act](t->latent + i * width, t->packed + (size_t)i * x_bytes, w->n_col);
     }

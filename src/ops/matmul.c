@@ -6,12 +6,12 @@
 
 size_t glim_op_matmul_scratch(int64_t n_col_max, int64_t n_tok)
 {
-    /* Three activation types may be asked for at once (F32 is used in place); none is wider than
-     * Q8_0 or BF16. */
-    return (glim_packed_bytes(GLIM_BF16, n_col_max) + glim_packed_bytes(GLIM_Q8_0, n_col_max) +
-            glim_packed_bytes(GLIM_Q8_K, n_col_max)) *
-               (size_t)n_tok +
-           4 * GLIM_CACHE_LINE;
+    /* All activation types may be asked for at once; F32 is used in place. */
+    static const glim_type acts[] = {GLIM_BF16, GLIM_Q8_0, GLIM_Q8_K, GLIM_BF16X3};
+    size_t row = 0;
+    for (size_t i = 0; i < GLIM_COUNT(acts); i++)
+        row += glim_packed_bytes(acts[i], n_col_max);
+    return row * (size_t)n_tok + 4 * GLIM_CACHE_LINE;
 }
 
 typedef struct pack_job {
@@ -95,7 +95,7 @@ glim_err glim_op_matmul(glim_ops *o, const glim_matmul *mm, size_t n_mat, const 
             j.x[m] = pack_inputs(o, act, x, x_stride, 0, n_tok, 1, w->n_col, &j.x_bytes[m]);
             if (!j.x[m]) return GLIM_E_INTERNAL;
         }
-        j.rows[m] = glim_piece_rows(w);
+        j.rows[m] = glim_piece_rows(w, n_tok);
         j.first_piece[m + 1] = j.first_piece[m] + (w->n_row + j.rows[m] - 1) / j.rows[m];
     }
     glim_pool_run(o->pool, j.first_piece[n_mat], 1, matmul_pieces, &j);
@@ -149,7 +149,7 @@ glim_err glim_op_matmul_heads(glim_ops *o, const glim_mats *w, const float *x, i
         if (!j.x) return GLIM_E_INTERNAL;
         j.x_tok_bytes = j.x_head_bytes * (size_t)w->n;
     }
-    j.rows = glim_piece_rows(&w->shape);
+    j.rows = glim_piece_rows(&w->shape, n_tok);
     j.n_piece = (w->shape.n_row + j.rows - 1) / j.rows;
     glim_pool_run(o->pool, w->n * j.n_piece, 1, heads_pieces, &j);
     glim_arena_rewind(o->step, mark);

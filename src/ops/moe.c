@@ -149,7 +149,7 @@ static void run_experts(const glim_ops *o, moe_job *j, const glim_mats *w, const
     j->x = x;
     j->x_bytes = x_bytes;
     j->y = y;
-    j->rows = glim_piece_rows(&w->shape);
+    j->rows = glim_piece_rows(&w->shape, 1);
     j->n_piece = (w->shape.n_row + j->rows - 1) / j->rows;
     glim_pool_run(o->pool, j->n_active * j->n_piece, 1, expert_pieces, j);
 }
@@ -268,9 +268,8 @@ size_t glim_op_moe_scratch(int64_t n_embd, int64_t n_ff, int64_t n_expert, int64
                            int64_t n_tok)
 {
     size_t n_assign = (size_t)(n_tok * n_used);
-    /* F32 is the widest activation; gate and up may want two kinds. */
-    size_t packed =
-        n_assign * (2 * glim_packed_bytes(GLIM_F32, n_embd) + glim_packed_bytes(GLIM_F32, n_ff));
+    /* Gate and up may want two kinds. */
+    size_t packed = n_assign * (2 * glim_packed_bytes_max(n_embd) + glim_packed_bytes_max(n_ff));
     size_t lists = (size_t)(2 * n_expert + 2) * sizeof(int32_t) + 2 * n_assign * sizeof(int32_t);
     size_t moe = n_assign * (size_t)(2 * n_ff + n_embd) * sizeof(float) + packed + lists;
     size_t route =

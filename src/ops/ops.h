@@ -68,6 +68,12 @@ void glim_op_layernorm(glim_ops *o, const float *x, int64_t x_stride, const floa
 void glim_op_add_bias(glim_ops *o, float *y, int64_t y_stride, const float *b, int64_t n_tok,
                       int64_t n);
 void glim_op_gelu(glim_ops *o, const float *x, int64_t n, float *y); /* exact; y may be x */
+/* The same in one pass over memory as add_bias and what follows it, with the same bits:
+ * y = gelu(y + b), row by row; y dense. */
+void glim_op_bias_gelu(glim_ops *o, float *y, const float *b, int64_t n_tok, int64_t n);
+/* y = layernorm(y + (x + bias)), row by row; all dense. x is overwritten. */
+void glim_op_bias_add_layernorm(glim_ops *o, float *y, float *x, const float *bias, const float *w,
+                                const float *b, int64_t n_tok, int64_t n, float eps);
 void glim_op_add(glim_ops *o, float *y, const float *x, int64_t n); /* y += x */
 void glim_op_silu_mul(glim_ops *o, const float *gate, const float *up, int64_t n,
                       float *y); /* y may be gate */

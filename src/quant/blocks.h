@@ -116,6 +116,12 @@ typedef struct GLIM_PACKED glim_block_q8_k {
 } glim_block_q8_k;
 GLIM_BLOCK_SIZE(glim_block_q8_k, 292);
 
+/* Activations only. */
+typedef struct GLIM_PACKED glim_block_bf16x3 {
+    uint16_t part[3][32]; /* bf16: the leading 8 bits, the next 8, the rest */
+} glim_block_bf16x3;
+GLIM_BLOCK_SIZE(glim_block_bf16x3, 192);
+
 extern const int8_t glim_iq4_nl_values[16];
 extern const int8_t glim_mxfp4_values[16]; /* twice the E2M1 value */
 

@@ -15,6 +15,7 @@
 void glim_f32_encode(const float *src, void *dst, int64_t n);
 void glim_f16_encode(const float *src, void *dst, int64_t n);
 void glim_bf16_encode(const float *src, void *dst, int64_t n);
+void glim_bf16x3_encode(const float *src, void *dst, int64_t n);
 void glim_q8_0_encode(const float *src, void *dst, int64_t n);
 void glim_q8_k_encode(const float *src, void *dst, int64_t n);
 

@@ -8,6 +8,7 @@
 #include "crypto/crypto.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -52,7 +53,10 @@ void glim_facts_of_file(const char *path, uint64_t bytes, glim_str arch, glim_mo
                               .license = GLIM_STR(""),
                               .template_name = GLIM_STR(""),
                               .template_text = GLIM_STR(""),
-                              .temperature = -1}; /* not known: 0 would be a temperature */
+                              /* Not known before the model is here, and never of an encoder. */
+                              .temperature = NAN,
+                              .top_p = NAN,
+                              .min_p = NAN};
     make_digest(path, bytes, out);
 }
 

@@ -60,6 +60,7 @@ FAST_LEVELS = {
     "avx2": "avx2 fma f16c bmi2",
     "avx512v": "avx512f avx512cd avx512bw avx512dq avx512vl avx512_vnni",
     "avx512bf": "avx512_bf16",
+    "amx": "amx_tile amx_bf16 amx_int8",
 }
 # (attention form, chunk, threads); "all" takes the whole prompt in one chunk.
 COVER = [("absorbed", "7", "1"), ("expanded", "64", "2"), ("expanded", "1", "1"), ("absorbed", "all", "2")]

@@ -47,6 +47,12 @@ static void run_unpack(const job *j, const glim_kernels *k)
 static void run_elem(const job *j, const glim_kernels *k)
 {
     switch (j->slot[0]) {
+    case 'g':
+        k->gelu(j->x, j->n, j->y);
+        break;
+    case 'l':
+        k->layernorm(j->x, j->n, j->z, j->z, 1, j->n, 1e-12f, j->y, j->n);
+        break;
     case 's':
         k->silu_mul(j->x, j->z, j->n, j->y);
         break;

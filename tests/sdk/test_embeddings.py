@@ -35,12 +35,12 @@ def near(a, b, limit=1e-6):
     return True
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def oai(encoders):
     return OpenAI(api_key="EMPTY", base_url=encoders.v1, max_retries=0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def oll(encoders):
     return ollama.Client(host=encoders.root)
 

@@ -12,12 +12,12 @@ T2V = "text2vec-base-chinese-paraphrase"
 RERANKER = "bge-reranker-v2-m3"
 
 
-@pytest.fixture(params=["paas", "coding"])
+@pytest.fixture(scope="module", params=["paas", "coding"])
 def base(request, encoders):
     return getattr(encoders, request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(base):
     return Client(api_key="id.secret", base_url=base, max_retries=0)
 
@@ -93,11 +93,12 @@ def test_chat_with_an_encoder(client):
 
 # ---- /rerank -----------------------------------------------------------------------------------------
 
+http = httpx.Client()
 DOCUMENTS = ["北京是中国的首都。", "Der Hund bellt.", "Tokyo is the capital of Japan.", "x"]
 
 
 def rerank(base, **body):
-    r = httpx.post(base + "/rerank", json={"model": RERANKER, "query": "What is the capital of Japan?", "documents": DOCUMENTS, **body})
+    r = http.post(base + "/rerank", json={"model": RERANKER, "query": "What is the capital of Japan?", "documents": DOCUMENTS, **body})
     return r.status_code, r.json()
 
 

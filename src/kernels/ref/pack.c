@@ -27,3 +27,8 @@ void glim_pack_q8_k_ref(const float *x, void *y, int64_t n)
 {
     glim_type_get(GLIM_Q8_K)->encode(x, y, n);
 }
+
+void glim_pack_bf16x3_ref(const float *x, void *y, int64_t n)
+{
+    glim_type_get(GLIM_BF16X3)->encode(x, y, n);
+}

@@ -58,6 +58,19 @@ VEC_FN vf vf_min(vf a, vf b)
 {
     return _mm256_min_ps(a, b);
 }
+/* a where x is not below limit (NaN is not), else 0. */
+VEC_FN vf vf_unless_below(vf x, float limit, vf a)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(x, vf_set1(limit), _CMP_NLT_UQ), a);
+}
+VEC_FN vf vf_abs(vf a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+VEC_FN vf vf_fms(vf a, vf b, vf c)
+{
+    return _mm256_fmsub_ps(a, b, c);
+} /* a * b - c */
 
 /* Sliding window: k ones, then zeros. */
 static const int32_t vec_mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -194,18 +207,75 @@ VEC_FN float vf_hmax(vf a)
     m = _mm_max_ss(m, _mm_shuffle_ps(m, m, 1));
     return _mm_cvtss_f32(m);
 }
-/* acc[0..1] += the squares of a, in double. */
-VEC_FN void vf_sumsq(vf a, __m256d acc[2])
+/* y[k][i] = in[i][k]: 8 rows to columns, `stride` floats between rows of y. */
+VEC_FN void vf_transpose(const vf in[8], float *y, int64_t stride)
 {
-    __m256d lo = _mm256_cvtps_pd(_mm256_castps256_ps128(a));
-    __m256d hi = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
-    acc[0] = _mm256_fmadd_pd(lo, lo, acc[0]);
-    acc[1] = _mm256_fmadd_pd(hi, hi, acc[1]);
+    vf a[8], b[8];
+    VEC_UNROLL for (int i = 0; i < 8; i += 2)
+    {
+        a[i] = _mm256_unpacklo_ps(in[i], in[i + 1]);
+        a[i + 1] = _mm256_unpackhi_ps(in[i], in[i + 1]);
+    }
+    VEC_UNROLL for (int i = 0; i < 8; i += 4)
+    {
+        VEC_UNROLL for (int k = 0; k < 2; k++)
+        {
+            __m256d lo = _mm256_castps_pd(a[i + k]), hi = _mm256_castps_pd(a[i + 2 + k]);
+            b[i + 2 * k] = _mm256_castpd_ps(_mm256_unpacklo_pd(lo, hi));
+            b[i + 2 * k + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(lo, hi));
+        }
+    }
+    /* b[4g + c]: in each half h, column 4h + c of rows 4g .. 4g + 3. */
+    VEC_UNROLL for (int c = 0; c < 4; c++)
+    {
+        vf_store(y + c * stride, _mm256_permute2f128_ps(b[c], b[4 + c], 0x20));
+        vf_store(y + (4 + c) * stride, _mm256_permute2f128_ps(b[c], b[4 + c], 0x31));
+    }
 }
 typedef __m256d vd;
 VEC_FN vd vd_zero(void)
 {
     return _mm256_setzero_pd();
+}
+VEC_FN vd vd_set1(double a)
+{
+    return _mm256_set1_pd(a);
+}
+VEC_FN vd vd_add(vd a, vd b)
+{
+    return _mm256_add_pd(a, b);
+}
+VEC_FN vd vd_sub(vd a, vd b)
+{
+    return _mm256_sub_pd(a, b);
+}
+VEC_FN vd vd_mul(vd a, vd b)
+{
+    return _mm256_mul_pd(a, b);
+}
+VEC_FN vd vd_fma(vd a, vd b, vd c)
+{
+    return _mm256_fmadd_pd(a, b, c);
+} /* a * b + c */
+/* The two halves of a in double, and back. */
+VEC_FN vd vd_low(vf a)
+{
+    return _mm256_cvtps_pd(_mm256_castps256_ps128(a));
+}
+VEC_FN vd vd_high(vf a)
+{
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
+}
+VEC_FN vf vf_of_vd(vd low, vd high)
+{
+    return _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low));
+}
+/* acc[0..1] += the squares of a, in double. */
+VEC_FN void vf_sumsq(vf a, vd acc[2])
+{
+    vd lo = vd_low(a), hi = vd_high(a);
+    acc[0] = vd_fma(lo, lo, acc[0]);
+    acc[1] = vd_fma(hi, hi, acc[1]);
 }
 VEC_FN double vd_sum2(const vd acc[2])
 {

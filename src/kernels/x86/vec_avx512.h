@@ -58,6 +58,19 @@ VEC_FN vf vf_min(vf a, vf b)
 {
     return _mm512_min_ps(a, b);
 }
+/* a where x is not below limit (NaN is not), else 0. */
+VEC_FN vf vf_unless_below(vf x, float limit, vf a)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, vf_set1(limit), _CMP_NLT_UQ), a);
+}
+VEC_FN vf vf_abs(vf a)
+{
+    return _mm512_abs_ps(a);
+}
+VEC_FN vf vf_fms(vf a, vf b, vf c)
+{
+    return _mm512_fmsub_ps(a, b, c);
+} /* a * b - c */
 
 VEC_FN __mmask16 vf_mask(int64_t k)
 {
@@ -188,18 +201,82 @@ VEC_FN float vf_hmax(vf a)
     m = vf_max(m, _mm512_permute_ps(m, 0xb1));
     return _mm512_cvtss_f32(m);
 }
+/* y[k][i] = in[i][k]: 16 rows to columns, `stride` floats between rows of y. */
+VEC_FN void vf_transpose(const vf in[16], float *y, int64_t stride)
+{
+    vf a[16], b[16];
+    VEC_UNROLL for (int i = 0; i < 16; i += 2)
+    {
+        a[i] = _mm512_unpacklo_ps(in[i], in[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(in[i], in[i + 1]);
+    }
+    VEC_UNROLL for (int i = 0; i < 16; i += 4)
+    {
+        VEC_UNROLL for (int k = 0; k < 2; k++)
+        {
+            __m512d lo = _mm512_castps_pd(a[i + k]), hi = _mm512_castps_pd(a[i + 2 + k]);
+            b[i + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(lo, hi));
+            b[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(lo, hi));
+        }
+    }
+    /* b[4g + c]: in each quarter q of the vector, column 4q + c of rows 4g .. 4g + 3. */
+    VEC_UNROLL for (int c = 0; c < 4; c++)
+    {
+        vf even0 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88),
+           odd0 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd),
+           even1 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88),
+           odd1 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
+        vf_store(y + c * stride, _mm512_shuffle_f32x4(even0, even1, 0x88));
+        vf_store(y + (8 + c) * stride, _mm512_shuffle_f32x4(even0, even1, 0xdd));
+        vf_store(y + (4 + c) * stride, _mm512_shuffle_f32x4(odd0, odd1, 0x88));
+        vf_store(y + (12 + c) * stride, _mm512_shuffle_f32x4(odd0, odd1, 0xdd));
+    }
+}
 typedef __m512d vd;
 VEC_FN vd vd_zero(void)
 {
     return _mm512_setzero_pd();
 }
+VEC_FN vd vd_set1(double a)
+{
+    return _mm512_set1_pd(a);
+}
+VEC_FN vd vd_add(vd a, vd b)
+{
+    return _mm512_add_pd(a, b);
+}
+VEC_FN vd vd_sub(vd a, vd b)
+{
+    return _mm512_sub_pd(a, b);
+}
+VEC_FN vd vd_mul(vd a, vd b)
+{
+    return _mm512_mul_pd(a, b);
+}
+VEC_FN vd vd_fma(vd a, vd b, vd c)
+{
+    return _mm512_fmadd_pd(a, b, c);
+} /* a * b + c */
+/* The two halves of a in double, and back. */
+VEC_FN vd vd_low(vf a)
+{
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(a));
+}
+VEC_FN vd vd_high(vf a)
+{
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
+}
+VEC_FN vf vf_of_vd(vd low, vd high)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high),
+                              1);
+}
 /* acc[0..1] += the squares of a, in double. */
 VEC_FN void vf_sumsq(vf a, vd acc[2])
 {
-    vd lo = _mm512_cvtps_pd(_mm512_castps512_ps256(a));
-    vd hi = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
-    acc[0] = _mm512_fmadd_pd(lo, lo, acc[0]);
-    acc[1] = _mm512_fmadd_pd(hi, hi, acc[1]);
+    vd lo = vd_low(a), hi = vd_high(a);
+    acc[0] = vd_fma(lo, lo, acc[0]);
+    acc[1] = vd_fma(hi, hi, acc[1]);
 }
 VEC_FN double vd_sum2(const vd acc[2])
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * test_encode.c - encoders: what a file is, opening and refusing, tokenizers of folders, texts to ids and pairs cut to
- * fit, vectors in steps, ranking, keywords; wrong inputs, a cancel, memory that fails at each place. */
+ * test_encode.c - encoders: what a file is, opening and refusing, tokenizers of folders and GGUF
+ * files, texts to ids and pairs cut to fit, vectors in steps, ranking, keywords; wrong inputs, a
+ * cancel, memory that fails at each place. */
 #include "golden.h"
 
 #include "engine/engine_int.h"

@@ -50,6 +50,48 @@ static void round_trip(void **state)
     }
 }
 
+/* Three parts give back every f32 of ordinary size bit for bit; only what falls below the smallest
+ * subnormal of a part may be lost. */
+static void bf16x3_is_exact(void **state)
+{
+    (void)state;
+    const glim_type_traits *t = glim_type_get(GLIM_BF16X3);
+    for (int e = -149; e <= 127; e++) {
+        float x[64], y[64];
+        glim_block_bf16x3 b[2];
+        fill(x, 64, (uint64_t)(e + 200), ldexpf(1.999f, e));
+        x[3] = ldexpf(0x1.fffffep0f, e); /* rounds up to the next power in fewer bits */
+        x[4] = -0.0f;
+        t->encode(x, b, 64);
+        t->decode(b, y, 64);
+        for (int i = 0; i < 64; i++)
+            assert_true(fabs((double)x[i] - (double)y[i]) < 0x1p-133);
+        if (e > -100) assert_memory_equal(x, y, 4 * sizeof x[0]);
+    }
+}
+
+static void bf16x3_ends(void **state)
+{
+    (void)state;
+    const glim_type_traits *t = glim_type_get(GLIM_BF16X3);
+    float x[40] = {FLT_MAX, -FLT_MAX, INFINITY, -INFINITY, NAN}, y[40];
+    glim_block_bf16x3 b[3], zero = {{{0}}};
+    uint32_t low_nan = 0x7f800001; /* cut off it would be an infinity */
+    memcpy(x + 5, &low_nan, sizeof low_nan);
+    for (int i = 6; i < 40; i++)
+        x[i] = 0.1f * (float)i;
+    memset(b, 0xa5, sizeof b);
+    t->encode(x, b, 40);
+    t->decode(b, y, 40);
+    assert_true(y[0] == FLT_MAX && y[1] == -FLT_MAX && y[2] == INFINITY && y[3] == -INFINITY);
+    assert_true(isnan(y[4]) && isnan(y[5]));
+    assert_memory_equal(x + 6, y + 6, 34 * sizeof x[0]);
+    /* The second block is filled up, the third is not touched. */
+    for (int p = 0; p < 3; p++)
+        assert_memory_equal(b[1].part[p] + 8, zero.part[p] + 8, 24 * sizeof zero.part[0][0]);
+    assert_int_equal(b[2].part[0][0], 0xa5a5);
+}
+
 static void q8_k_sums(void **state)
 {
     (void)state;
@@ -154,8 +196,10 @@ static void q8_0_as_ggml(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),  cmocka_unit_test(q8_k_sums),    cmocka_unit_test(rounding),
-        cmocka_unit_test(not_numbers), cmocka_unit_test(q8_0_as_ggml),
+        cmocka_unit_test(round_trip),   cmocka_unit_test(bf16x3_is_exact),
+        cmocka_unit_test(bf16x3_ends),  cmocka_unit_test(q8_k_sums),
+        cmocka_unit_test(rounding),     cmocka_unit_test(not_numbers),
+        cmocka_unit_test(q8_0_as_ggml),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,7 @@ static void sizes(void **state)
                  {GLIM_F32, INT64_MAX, false, 0},
                  {GLIM_MXFP4, INT64_MAX - 31, true, (size_t)(INT64_MAX / 32) * 17},
                  {GLIM_Q8_K, INT64_MAX - 255, true, (size_t)(INT64_MAX / 256) * 292},
+                 {GLIM_BF16X3, 64, true, 384},
                  {GLIM_TYPE_COUNT, 32, false, 0}};
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
         size_t bytes = 0;

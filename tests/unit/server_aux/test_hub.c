@@ -86,15 +86,24 @@ static void ready(void *user, glim_host *host, const glim_error *e)
     pthread_mutex_unlock(&a->lock);
 }
 
-/* True when the host was there at once. */
+static void ready_now(asker *a, glim_host *host)
+{
+    a->host = host;
+    a->done = true;
+}
+
+/* True when the host was there, or refused, at once. */
 static bool ask(fixture *f, asker *a, const char *name, glim_model_kind kind)
 {
     memset(a, 0, sizeof *a);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->told, NULL);
     a->w = (glim_hub_wait){.ready = ready, .user = a};
-    a->done = glim_hub_take(f->h, glim_str_of(name), kind, &a->w, &a->host, &a->e) || a->host;
-    return a->done;
+    /* The hub may call ready before this returns: then done is its affair. */
+    glim_host *host;
+    bool at_once = glim_hub_take(f->h, glim_str_of(name), kind, &a->w, &host, &a->e) || host;
+    if (at_once) ready_now(a, host);
+    return at_once;
 }
 
 static glim_host *wait_for(asker *a)
