@@ -7,7 +7,7 @@ set(GLIM_SYSUSERS_DIR "lib/sysusers.d" CACHE STRING "Folder of systemd's users, 
 
 install(TARGETS glim RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES models/glim-demo.gguf DESTINATION ${CMAKE_INSTALL_DATADIR}/glim/models)
-install(FILES doc/serving.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES doc/serving.md doc/cloud.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(installed ${CMAKE_BINARY_DIR}/installed)
 foreach(file systemd/glim.service systemd/glim.socket glim.conf)

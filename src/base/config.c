@@ -39,14 +39,16 @@ bool glim_opt_find(glim_str name, glim_opt *out)
     return false;
 }
 
-bool glim_opt_find_letter(char letter, glim_opt *out)
+bool glim_opt_find_letter(char letter, uint64_t where, glim_opt *out)
 {
+    bool found = false;
     for (size_t i = 0; letter && i < GLIM_COUNT(rows); i++) {
-        if (rows[i].letter != letter) continue;
+        if (rows[i].letter != letter || (found && !(rows[i].where & where))) continue;
         *out = (glim_opt)i;
-        return true;
+        if (rows[i].where & where) return true;
+        found = true;
     }
-    return false;
+    return found;
 }
 
 const char *glim_opt_env(glim_opt o, char out[64])
@@ -97,8 +99,9 @@ static glim_err bad_code(glim_origin origin)
 
 static bool read_switch(glim_str s, bool *on)
 {
-    static const char *const yes[] = {"on", "true", "yes", "1"}, *const no[] = {"off", "false",
-                                                                                "no", "0"};
+    static const char *const yes[] = {"on", "true", "yes", "1", "y", "t"}, *const no[] = {
+                                                                               "off", "false", "no",
+                                                                               "0",   "n",     "f"};
     for (size_t i = 0; i < GLIM_COUNT(yes); i++) {
         if (glim_str_ieq(s, glim_str_of(yes[i]))) return *on = true, true;
         if (glim_str_ieq(s, glim_str_of(no[i]))) return *on = false, true;
@@ -271,7 +274,7 @@ static glim_err set_from_env(glim_config *c, glim_opt o, const char *name, glim_
     return glim_config_set(c, o, glim_str_of(text), GLIM_FROM_ENV, name, e);
 }
 
-glim_err glim_config_read_env(glim_config *c, unsigned where, glim_getenv_fn get, void *user,
+glim_err glim_config_read_env(glim_config *c, uint64_t where, glim_getenv_fn get, void *user,
                               glim_error *e)
 {
     char name[64];
@@ -351,20 +354,27 @@ static bool env_name_is(glim_opt o, glim_str name, bool *also)
     return *also || glim_str_is(name, glim_opt_env(o, env));
 }
 
-glim_err glim_config_read_env_file(glim_config *c, unsigned where, const char *path, glim_error *e)
+/* The next NAME=value of a file of variables; false at its end, or with rc. */
+static bool next_variable(lines *l, glim_str *name, glim_str *value, glim_err *rc, glim_error *e)
+{
+    glim_str line;
+    if (!lines_next(l, "#", &line)) return false;
+    if (glim_str_starts(line, GLIM_STR("export "))) line = glim_str_sub(line, 7, line.n);
+    if (split_pair(line, "\"'", name, value)) return true;
+    /* The line may hold a key: nothing of it is shown. */
+    *rc = glim_fail(e, GLIM_E_INPUT, "%s: the line is not NAME=value", l->place);
+    return false;
+}
+
+glim_err glim_config_read_env_file(glim_config *c, uint64_t where, const char *path, glim_error *e)
 {
     lines l;
-    glim_str line, name, value;
+    glim_str name, value;
     /* In a file as in the environment: the twin's own name goes before the other one. */
     bool own[GLIM_OPT_COUNT] = {false};
     glim_err rc = lines_open(&l, path, e);
     if (rc) return rc;
-    while (!rc && lines_next(&l, "#", &line)) {
-        if (glim_str_starts(line, GLIM_STR("export "))) line = glim_str_sub(line, 7, line.n);
-        if (!split_pair(line, "\"'", &name, &value)) {
-            rc = glim_fail(e, GLIM_E_INPUT, "%s: %s is not NAME=value", l.place, GLIM_QUOTE(line));
-            break;
-        }
+    while (!rc && next_variable(&l, &name, &value, &rc, e)) {
         for (size_t i = 0; !rc && value.n > 0 && i < GLIM_COUNT(rows); i++) {
             bool also;
             if (!(rows[i].where & where) || !env_name_is((glim_opt)i, name, &also)) continue;
@@ -375,6 +385,25 @@ glim_err glim_config_read_env_file(glim_config *c, unsigned where, const char *p
             rc = glim_config_set(c, (glim_opt)i, value, GLIM_FROM_ENV_FILE, place, e);
         }
     }
+    glim_buf_deinit(&l.buf);
+    return rc;
+}
+
+glim_err glim_env_file_each(const char *path, glim_env_fn fn, void *user, glim_error *e)
+{
+    lines l;
+    glim_str name, value;
+    glim_err rc = lines_open(&l, path, e);
+    if (rc) return rc;
+    while (!rc && next_variable(&l, &name, &value, &rc, e)) {
+        /* In place: what follows a name or a value has been read already. */
+        ((char *)(uintptr_t)name.p)[name.n] = 0;
+        ((char *)(uintptr_t)value.p)[value.n] = 0;
+        fn(user, name.p, value.p);
+    }
+    /* Keys may have stood in it. */
+    for (volatile char *p = l.buf.p; p && p < l.buf.p + l.buf.n; p++)
+        *p = 0;
     glim_buf_deinit(&l.buf);
     return rc;
 }

@@ -7,32 +7,42 @@
 
 #include "base/base.h"
 
-/* Where an option applies; a command's row lists the bits it takes. */
-enum {
-    GLIM_IN_MODEL = 1 << 0,  /* needs a model or its vocabulary */
-    GLIM_IN_ENGINE = 1 << 1, /* computes */
-    GLIM_IN_PLAN = 1 << 2,   /* plans a context */
-    GLIM_IN_SAMPLE = 1 << 3,
-    GLIM_IN_TALK = 1 << 4, /* run and chat */
-    GLIM_IN_RUN = 1 << 5,
-    GLIM_IN_CHAT = 1 << 6,
-    GLIM_IN_TOOLS = 1 << 7,
-    GLIM_IN_JSON = 1 << 8,
-    GLIM_IN_TOKENIZE = 1 << 9,
-    GLIM_IN_TEMPLATE = 1 << 10,
-    GLIM_IN_PARSE = 1 << 11,
-    GLIM_IN_CHUNK = 1 << 12,
-    GLIM_IN_LOGITS = 1 << 13,
-    GLIM_IN_SETTINGS = 1 << 14, /* reads environment and settings file */
-    GLIM_IN_SYNTH = 1 << 15,
-    GLIM_IN_BENCH = 1 << 16,
-    GLIM_IN_PERPLEXITY = 1 << 17,
-    GLIM_IN_SERVE = 1 << 18,
-    GLIM_IN_EMBED = 1 << 19,
-    GLIM_IN_KEYWORD = 1 << 20,
-    GLIM_IN_RERANK = 1 << 21,
-    GLIM_IN_ALL = (1 << 22) - 1
-};
+/* Where an option applies; a command's row lists the bits it takes. More than an enumeration holds. */
+#define GLIM_IN_MODEL (UINT64_C(1) << 0) /* needs a model or its vocabulary */
+#define GLIM_IN_ENGINE (UINT64_C(1) << 1) /* computes */
+#define GLIM_IN_PLAN (UINT64_C(1) << 2) /* plans a context */
+#define GLIM_IN_SAMPLE (UINT64_C(1) << 3)
+#define GLIM_IN_TALK (UINT64_C(1) << 4) /* run and chat */
+#define GLIM_IN_RUN (UINT64_C(1) << 5)
+#define GLIM_IN_CHAT (UINT64_C(1) << 6)
+#define GLIM_IN_TOOLS (UINT64_C(1) << 7)
+#define GLIM_IN_JSON (UINT64_C(1) << 8)
+#define GLIM_IN_TOKENIZE (UINT64_C(1) << 9)
+#define GLIM_IN_TEMPLATE (UINT64_C(1) << 10)
+#define GLIM_IN_PARSE (UINT64_C(1) << 11)
+#define GLIM_IN_CHUNK (UINT64_C(1) << 12)
+#define GLIM_IN_LOGITS (UINT64_C(1) << 13)
+#define GLIM_IN_SETTINGS (UINT64_C(1) << 14) /* reads environment and settings file */
+#define GLIM_IN_SYNTH (UINT64_C(1) << 15)
+#define GLIM_IN_BENCH (UINT64_C(1) << 16)
+#define GLIM_IN_PERPLEXITY (UINT64_C(1) << 17)
+#define GLIM_IN_SERVE (UINT64_C(1) << 18)
+#define GLIM_IN_EMBED (UINT64_C(1) << 19)
+#define GLIM_IN_KEYWORD (UINT64_C(1) << 20)
+#define GLIM_IN_RERANK (UINT64_C(1) << 21)
+#define GLIM_IN_CLOUD (UINT64_C(1) << 22) /* asks another server: whom, and with which key */
+#define GLIM_IN_NAMED (UINT64_C(1) << 23) /* another server's model by its name */
+#define GLIM_IN_ASK (UINT64_C(1) << 24) /* cloud: chat, tokens */
+#define GLIM_IN_MAKE (UINT64_C(1) << 25) /* cloud: image, video */
+#define GLIM_IN_SAVE (UINT64_C(1) << 26) /* cloud: writes a file */
+#define GLIM_IN_PURPOSE (UINT64_C(1) << 27) /* cloud: files list, files upload */
+#define GLIM_IN_BATCH (UINT64_C(1) << 28) /* cloud: batch create */
+#define GLIM_IN_VECTOR (UINT64_C(1) << 29) /* cloud: embed */
+#define GLIM_IN_RANK (UINT64_C(1) << 30) /* cloud: rerank */
+#define GLIM_IN_RAW (UINT64_C(1) << 31) /* cloud: raw */
+#define GLIM_IN_SEARCH (UINT64_C(1) << 32) /* cloud: search */
+#define GLIM_IN_FETCH (UINT64_C(1) << 33) /* cloud: image, video, task */
+#define GLIM_IN_ALL ((UINT64_C(1) << 34) - 1)
 
 enum {
     GLIM_OPT_LATER = 1,     /* known by name, refused: not built yet */
@@ -66,12 +76,15 @@ typedef struct glim_opt_row {
     glim_opt_type type;
     const char *arg, *def;
     double min, max;
-    unsigned where, flags;
+    uint64_t where;
+    unsigned flags;
     const char *also, *help;
 } glim_opt_row;
 const glim_opt_row *glim_opt_get(glim_opt o); /* never NULL below GLIM_OPT_COUNT */
 bool glim_opt_find(glim_str name, glim_opt *out);
-bool glim_opt_find_letter(char letter, glim_opt *out);
+/* The same letter may stand for different options of different commands: where says whose. Without a fitting one, the
+ * first that has it. */
+bool glim_opt_find_letter(char letter, uint64_t where, glim_opt *out);
 /* "GLIM_TOP_P"; out holds at least 64 bytes and is returned. */
 const char *glim_opt_env(glim_opt o, char out[64]);
 
@@ -112,12 +125,16 @@ GLIM_MUST_USE glim_err glim_config_set(glim_config *c, glim_opt o, glim_str text
 /* Looks up the environment twin of every option that where has a bit of. get returns NULL for what
  * is not there; an empty value counts as not there. */
 typedef const char *(*glim_getenv_fn)(void *user, const char *name);
-GLIM_MUST_USE glim_err glim_config_read_env(glim_config *c, unsigned where, glim_getenv_fn get,
+GLIM_MUST_USE glim_err glim_config_read_env(glim_config *c, uint64_t where, glim_getenv_fn get,
                                             void *user, glim_error *e);
 /* Lines of NAME=value, "export" before it and quotes around the value allowed, # begins a comment
  * line. Names that are no twin of an option in where are left alone. */
-GLIM_MUST_USE glim_err glim_config_read_env_file(glim_config *c, unsigned where, const char *path,
+GLIM_MUST_USE glim_err glim_config_read_env_file(glim_config *c, uint64_t where, const char *path,
                                                  glim_error *e);
+/* Calls fn with each NAME and value of such a file, in order; both end with NUL and are borrowed until it returns. */
+typedef void (*glim_env_fn)(void *user, const char *name, const char *value);
+GLIM_MUST_USE glim_err glim_env_file_each(const char *path, glim_env_fn fn, void *user,
+                                          glim_error *e);
 /* Lines of key = value; # or ; begins a comment line. Errors name file and line: INPUT (unknown key
  * or section, not a setting, a bad value, twice the same key), UNSUPPORTED, NOTFOUND, IO. n_set
  * (may be NULL): keys read. */

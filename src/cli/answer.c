@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * answer.c - an answer shown while it is made: thought grey on standard error, text on standard
  * output; and Ctrl-C. Thread: main; the signal handler only sets a mark and cancels the watched
- * session. */
+ * session and call. */
 #include <signal.h>
 
 #include "cli/cli_priv.h"
@@ -13,6 +13,7 @@
 
 static volatile sig_atomic_t interrupts;
 static glim_session *volatile watched;
+static glim_cancel *volatile watched_call;
 
 static void on_interrupt(int sig)
 {
@@ -25,6 +26,8 @@ static void on_interrupt(int sig)
     }
     glim_session *s = watched;
     if (s) glim_session_cancel(s);
+    glim_cancel *k = watched_call;
+    if (k) glim_cancel_now(k);
 }
 
 void glim_cli_catch_interrupt(void)
@@ -48,6 +51,11 @@ void glim_cli_clear_interrupt(void)
 void glim_cli_watch(glim_session *s)
 {
     watched = s;
+}
+
+void glim_cli_watch_call(glim_cancel *k)
+{
+    watched_call = k;
 }
 
 /* ---- printer --------------------------------------------------------------------------------- */
@@ -236,4 +244,28 @@ void glim_write_calls(glim_jw *w, const glim_tool_call *calls, size_t n)
         glim_jw_object_end(w);
     }
     glim_jw_array_end(w);
+}
+
+glim_err glim_printer_result(glim_printer *p, const glim_cli *c, const glim_answer *a, glim_err rc,
+                             const char *where, glim_error *e)
+{
+    /* An answer that was stopped by hand is still printed, then reported as what it is. */
+    bool cancelled = rc == GLIM_E_CANCELLED || (!rc && a && a->reason == GLIM_STOP_CANCEL);
+    if ((!rc || cancelled) && !a)
+        return glim_fail(e, GLIM_E_NOMEM, "no memory for the whole answer");
+    if ((!rc || cancelled) && p->silent) {
+        glim_answer whole = *a;
+        if (cancelled)
+            whole.reason = GLIM_STOP_CANCEL; /* another server's ends without saying so */
+        rc = glim_cli_print_answer(&whole, glim_printer_logprobs(p), where, e);
+    }
+    if (cancelled && a->usage.n_completion)
+        return glim_fail(e, GLIM_E_CANCELLED, "cancelled after %lld tokens",
+                         (long long)a->usage.n_completion);
+    if (cancelled) return glim_fail(e, GLIM_E_CANCELLED, "cancelled");
+    if (!rc && !p->silent && glim_term_is(stderr) && strcmp(glim_finish_reason(a), "length") == 0)
+        glim_cli_say(c, a->reason == GLIM_STOP_LOOP ? "stopped: the answer only repeated itself"
+                        : a->reason == GLIM_STOP_CONTEXT ? "the context is full (--ctx)"
+                                                         : "cut at --max-tokens");
+    return rc;
 }

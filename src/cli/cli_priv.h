@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * cli_priv.h - what the files of room cli share: the call, terminal, models, answers.
+ * cli_priv.h - what the files of room cli share: the call, terminal, models, other servers, answers.
  * Thread: the main thread; only glim_cli_interrupted() is also looked at by callbacks. */
 #ifndef GLIM_CLI_PRIV_H
 #define GLIM_CLI_PRIV_H
@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/config.h"
+#include "glim/client.h"
 #include "glim/encode.h"
 #include "glim/engine.h"
 #include "json/json.h"
@@ -14,16 +15,18 @@
 typedef struct glim_cli glim_cli;
 
 typedef struct glim_command {
-    const char *name;
+    const char *name;       /* of a verb with its command: "cloud files list" */
     int (*fn)(glim_cli *c); /* exit status; NULL: not built yet */
-    unsigned where;
+    uint64_t where;         /* GLIM_IN_ bits; of a command with verbs those of all of them */
     const char *argument;
     int n_min, n_max;
     const char *summary, *about, *examples;
+    const struct glim_command *verbs; /* what must follow its name; ends with a NULL name; NULL: nothing must */
 } glim_command;
 
 struct glim_cli {
-    const glim_command *cmd;
+    const glim_command *cmd; /* once its verb was read, that one's row */
+    char verb[64];           /* "cloud files": what of a name with verbs was read so far */
     glim_config *cfg;
     glim_arena *arena; /* until the program ends */
     bool help;         /* --help stood on the line */
@@ -38,6 +41,7 @@ struct glim_cli {
 /* ---- opts.c, help.c -------------------------------------------------------------------------- */
 
 extern const glim_command glim_commands[]; /* ends with a NULL name */
+extern const glim_command glim_cloud_verbs[]; /* the same */
 const glim_command *glim_command_find(const char *name);
 /* Reads the arguments behind the command's name. Errors: USAGE, UNSUPPORTED, NOMEM. */
 GLIM_MUST_USE glim_err glim_cli_parse(glim_cli *c, int n, char **args, glim_error *e);
@@ -50,7 +54,8 @@ static inline const glim_opt_value *glim_cli_opt(const glim_cli *c, glim_opt o)
 {
     return glim_config_get(c->cfg, o);
 }
-void glim_help_command(FILE *f, const glim_command *cmd);
+/* prefix: of a command with verbs only those whose name begins so; "" all. */
+void glim_help_command(FILE *f, const glim_command *cmd, const char *prefix);
 void glim_help_overview(FILE *f);
 
 /* ---- foreign.c: flags of other servers, for serve --------------------------------------------- */
@@ -148,6 +153,81 @@ glim_tristate glim_cli_think(const glim_cli *c);
 /* Valid UTF-8 or INPUT: "--prompt: not valid UTF-8 at byte 3". */
 GLIM_MUST_USE glim_err glim_cli_check_text(const char *name, glim_str s, glim_error *e);
 
+/* ---- request.c: what is to be answered -------------------------------------------------------- */
+
+/* Memory is the call's arena. */
+typedef struct glim_cli_request {
+    glim_chat chat;
+    glim_str raw; /* --raw; .p NULL: chat */
+} glim_cli_request;
+/* From --prompt or standard input, --messages, --system, --tools, --image. any: for other servers; messages may hold parts
+ * that are no text, and tools be of any type: they stay as they are. Errors: USAGE, INPUT (which option or file, where), IO, NOTFOUND, NOMEM. */
+GLIM_MUST_USE glim_err glim_cli_read_request(glim_cli *c, bool any, glim_cli_request *rq,
+                                             glim_error *e);
+/* Whether a flag on the command line says so: not a setting, not the word off. */
+bool glim_cli_from_flag(const glim_cli *c, glim_opt o);
+/* The object {"text", "reasoning", ..., "where"} on standard output. */
+GLIM_MUST_USE glim_err glim_cli_print_answer(const glim_answer *a, glim_str logprobs,
+                                             const char *where, glim_error *e);
+
+/* ---- picture.c: parts of messages that are no text, for other people's servers ------------------ */
+
+/* From a JSON array of messages, before it is decoded: contents of users' messages that hold other parts than text are set
+ * aside, and a text stands for them. Errors: INPUT (where), NOMEM. */
+typedef struct glim_parts glim_parts;
+GLIM_MUST_USE glim_err glim_parts_take(glim_arena *a, glim_json *messages, glim_parts **out,
+                                       glim_error *e);
+/* After it: back into the messages they came from. */
+GLIM_MUST_USE glim_err glim_parts_give(glim_arena *a, const glim_parts *p, glim_chat *chat,
+                                       glim_error *e);
+/* The pictures of --image, behind text, into m; nothing without --image. Errors: INPUT (no picture), IO, NOTFOUND, NOMEM. */
+GLIM_MUST_USE glim_err glim_parts_add(glim_cli *c, glim_str text, glim_message *m, glim_error *e);
+
+/* ---- cloud.c: other people's servers ----------------------------------------------------------- */
+
+/* A client, and the call that is made with it. */
+typedef struct glim_cloud {
+    glim_cli *c;
+    glim_client *client;
+    glim_cancel *cancel;
+    glim_client_report report;
+    glim_call call; /* for every call: cancelled by Ctrl-C, reported in report */
+    const char *model; /* as it was asked for; NULL: the provider's own */
+} glim_cloud;
+/* A client as the options say; Ctrl-C cancels its calls from now on. Errors: USAGE, and those of glim_client_new(), NOTFOUND
+ * with the cure. On error there is nothing to close. */
+GLIM_MUST_USE glim_err glim_cloud_open(glim_cli *c, glim_cloud *k, glim_error *e);
+void glim_cloud_close(glim_cloud *k); /* zeroed ones are fine */
+/* Puts what the server said of its reasons into the message of a call that failed: class, status, code, request id, and
+ * what to do. Returns e's code. */
+glim_err glim_cloud_explain(const glim_cloud *k, glim_error *e);
+
+/* ---- answerer.c: the model here or one elsewhere ------------------------------------------------ */
+
+typedef struct glim_answerer {
+    glim_cli *c;
+    glim_model *m; /* here */
+    glim_session *s;
+    bool elsewhere;
+    glim_cloud cloud; /* elsewhere */
+} glim_answerer;
+/* As --where, GLM_FLASH_ENABLED and USE_NPU say. Errors: USAGE (an option that the one who answers does not have), and those
+ * of opening. */
+GLIM_MUST_USE glim_err glim_answerer_open(glim_cli *c, glim_answerer *a, glim_error *e);
+void glim_answerer_close(glim_answerer *a); /* zeroed ones are fine */
+/* Whether the options say so; a wrong --where was refused before. */
+bool glim_answerer_is_elsewhere(const glim_cli *c);
+/* Whether no flag is about the one who does not answer; glim_answerer_open() asks too. Errors: USAGE. */
+GLIM_MUST_USE glim_err glim_answerer_check(const glim_cli *c, glim_error *e);
+/* "local", or the provider's name. */
+const char *glim_answerer_where(const glim_answerer *a);
+/* "'glm-4.7' at zhipu (https://...)", of one elsewhere; returns out. */
+const char *glim_answerer_name(const glim_answerer *a, char *out, size_t n_out);
+/* Like glim_generate(); Ctrl-C cancels. */
+GLIM_MUST_USE glim_err glim_answerer_chat(glim_answerer *a, const glim_chat *chat,
+                                          const glim_gen_opts *gen, glim_event_fn fn, void *user,
+                                          glim_error *e);
+
 /* ---- encoder.c: what embed, keyword and rerank have in common --------------------------------- */
 
 /* The encoder that -m names; --ctx is its n_max. Errors: USAGE (no -m), those of glim_encoder_open(). */
@@ -179,12 +259,13 @@ GLIM_MUST_USE glim_err glim_cli_model_by_name(glim_cli *c, const char *place, co
 
 /* ---- answer.c -------------------------------------------------------------------------------- */
 
-/* From now on the first Ctrl-C sets a mark and cancels the watched session, the second ends the
- * program. */
+/* From now on the first Ctrl-C sets a mark and cancels the watched session and call, the second ends
+ * the program. */
 void glim_cli_catch_interrupt(void);
 bool glim_cli_interrupted(void);
 void glim_cli_clear_interrupt(void);
 void glim_cli_watch(glim_session *s); /* NULL: none */
+void glim_cli_watch_call(glim_cancel *k); /* NULL: none */
 
 /* Shows an answer as it is made and collects it. */
 typedef struct glim_printer {
@@ -202,6 +283,10 @@ void glim_printer_deinit(glim_printer *p);
 bool glim_printer_event(void *printer, const glim_event *ev);
 /* Ends what is open: colour, line, tool calls. */
 void glim_printer_finish(glim_printer *p, const glim_answer *a);
+/* What a command that printed one answer ends with: the object where it was silent, the error of one that was stopped, a word
+ * about one that was cut. rc: how the generation ended. */
+GLIM_MUST_USE glim_err glim_printer_result(glim_printer *p, const glim_cli *c, const glim_answer *a,
+                                           glim_err rc, const char *where, glim_error *e);
 /* The logprobs as one JSON array, .p NULL when none were asked for. Borrows until deinit. */
 glim_str glim_printer_logprobs(glim_printer *p);
 /* "stop", "length", "tool_calls" or "cancelled". */
@@ -212,9 +297,14 @@ void glim_write_calls(glim_jw *w, const glim_tool_call *calls, size_t n);
 /* ---- cmd_*.c --------------------------------------------------------------------------------- */
 
 #define COMMAND(name, fn, ...) int fn(glim_cli *c);
+#define VERBS(name, verbs, ...)
 #define LATER(name, summary)
 #include "cli/commands.def"
 #undef COMMAND
+#undef VERBS
 #undef LATER
+#define VERB(name, fn, ...) int fn(glim_cli *c);
+#include "cli/cloud.def"
+#undef VERB
 
 #endif

@@ -10,10 +10,10 @@
 typedef struct chat {
     glim_cli *c;
     glim_term *term;
-    glim_session *s;
-    const glim_model_info *info;
-    char *system;           /* NULL: none */
-    glim_message *messages; /* without the system message; [0] is kept free for it */
+    glim_answerer by;
+    const glim_model_info *info; /* NULL: the answers come from elsewhere */
+    char *system;                /* NULL: none */
+    glim_message *messages;      /* without the system message; [0] is kept free for it */
     size_t n, cap;
     glim_tristate think;
     glim_usage last;
@@ -95,10 +95,7 @@ static glim_err generate(chat *t, glim_printer *p, glim_error *e)
     glim_err rc = glim_cli_gen_opts(t->c, &gen, e);
     if (rc) return rc;
     glim_cli_clear_interrupt();
-    glim_cli_watch(t->s);
-    rc = glim_generate(t->s, &request, &gen, glim_printer_event, p, e);
-    glim_cli_watch(NULL);
-    return rc;
+    return glim_answerer_chat(&t->by, &request, &gen, glim_printer_event, p, e);
 }
 
 /* Keeps the answer as the next message; what failed or was stopped before it began leaves no trace.
@@ -163,7 +160,7 @@ static void slash_reset(chat *t, glim_str rest)
 {
     (void)rest;
     drop_from(t, 0);
-    glim_session_truncate(t->s, 0);
+    if (t->by.s) glim_session_truncate(t->by.s, 0);
     glim_cli_say(t->c, "the conversation is forgotten");
 }
 
@@ -204,8 +201,11 @@ static void slash_stats(chat *t, glim_str rest)
 {
     (void)rest;
     const glim_usage *u = &t->last;
-    glim_cli_say(t->c, "messages: %zu; context: %lld of %lld tokens", t->n,
-                 (long long)glim_session_n_token(t->s), (long long)t->info->plan.n_ctx);
+    if (t->info)
+        glim_cli_say(t->c, "messages: %zu; context: %lld of %lld tokens", t->n,
+                     (long long)glim_session_n_token(t->by.s), (long long)t->info->plan.n_ctx);
+    else
+        glim_cli_say(t->c, "messages: %zu", t->n);
     glim_cli_say(t->c, "last prompt: %lld tokens (%lld from the cache) in %.0f ms, %.1f tokens/s",
                  (long long)u->n_prompt, (long long)u->n_cached, u->prompt_ms,
                  rate(u->n_prompt - u->n_cached, u->prompt_ms));
@@ -351,47 +351,56 @@ static glim_err loop(chat *t, glim_error *e)
     return rc;
 }
 
-static glim_err open_chat(chat *t, glim_model *m, glim_error *e)
+static void greet(const chat *t)
+{
+    char text[320];
+    if (t->by.elsewhere) {
+        /* Also where no person reads it: text leaves this machine. */
+        glim_cli_say(t->c, "the answers come from %s%s",
+                     glim_answerer_name(&t->by, text, sizeof text),
+                     glim_term_interactive(t->term) ? "; /help lists commands" : "");
+    } else if (glim_term_interactive(t->term)) {
+        fprintf(stderr,
+                "%s%s%s, %s, context %lld tokens, %d threads (%s). /help lists commands.\n\n",
+                t->info->arch, t->info->name[0] ? ", " : "",
+                t->info->name[0] ? GLIM_QUOTE(glim_str_of(t->info->name)) : "",
+                glim_cli_bytes(t->info->plan.weights, text), (long long)t->info->plan.n_ctx,
+                t->info->n_thread, t->info->cpu);
+    }
+}
+
+static glim_err open_chat(chat *t, glim_error *e)
 {
     glim_cli *c = t->c;
     const glim_opt_value *system = glim_cli_opt(c, GLIM_O_SYSTEM);
-    glim_err rc = glim_session_new(m, &t->s, e);
-    if (!rc && system->set) {
+    glim_err rc = GLIM_OK;
+    if (system->set) {
         rc = glim_cli_check_text(system->place, glim_str_of(system->text), e);
         if (!rc) rc = set_system(t, glim_str_of(system->text), e);
     }
-    if (!rc) {
-        t->term = glim_term_new(history_path(c));
-        if (!t->term) rc = glim_fail(e, GLIM_E_NOMEM, "no memory for the terminal");
-    }
-    if (rc || !glim_term_interactive(t->term)) return rc;
-    char bytes[32];
-    fprintf(stderr, "%s%s%s, %s, context %lld tokens, %d threads (%s). /help lists commands.\n\n",
-            t->info->arch, t->info->name[0] ? ", " : "",
-            t->info->name[0] ? GLIM_QUOTE(glim_str_of(t->info->name)) : "",
-            glim_cli_bytes(t->info->plan.weights, bytes), (long long)t->info->plan.n_ctx,
-            t->info->n_thread, t->info->cpu);
-    return rc;
+    if (rc) return rc;
+    t->term = glim_term_new(history_path(c));
+    if (!t->term) return glim_fail(e, GLIM_E_NOMEM, "no memory for the terminal");
+    greet(t);
+    return GLIM_OK;
 }
 
 int glim_cmd_chat(glim_cli *c)
 {
     glim_error e = {0};
-    glim_model *m = NULL;
     chat t = {.c = c, .think = glim_cli_think(c)};
     glim_cli_catch_interrupt();
-    glim_err rc = glim_cli_open_model(c, GLIM_KV_F16, &m, &e);
+    glim_err rc = glim_answerer_open(c, &t.by, &e);
     if (!rc) {
         glim_cli_show_plan();
-        t.info = glim_model_get_info(m);
-        rc = open_chat(&t, m, &e);
+        if (t.by.m) t.info = glim_model_get_info(t.by.m);
+        rc = open_chat(&t, &e);
     }
     if (!rc) rc = loop(&t, &e);
     drop_from(&t, 0);
     glim_free(t.messages);
     glim_free(t.system);
     glim_term_free(t.term);
-    glim_session_free(t.s);
-    glim_model_close(m);
+    glim_answerer_close(&t.by);
     return rc ? glim_cli_fail(c, &e) : 0;
 }

@@ -1,257 +1,51 @@
 /* SPDX-License-Identifier: MIT
  * cmd_run.c - glim run: one answer.
- * Not here: how it is shown (answer.c). */
-#include <math.h>
-
-#include "api/api.h"
+ * Not here: what is asked (request.c), who answers (answerer.c), how it is shown (answer.c). */
 #include "cli/cli_priv.h"
 
-/* What is to be answered; memory is the call's arena. */
-typedef struct request {
-    glim_chat chat;
-    glim_str raw; /* --raw */
-} request;
-
-static bool from_flag(const glim_cli *c, glim_opt o)
+static glim_err generate(glim_answerer *a, const glim_cli_request *rq, glim_printer *p,
+                         glim_error *e)
 {
-    const glim_opt_value *v = glim_cli_opt(c, o);
-    return v->set && v->origin == GLIM_FROM_FLAG &&
-           (glim_opt_get(o)->type != GLIM_OPT_FLAG || v->on);
-}
-
-static glim_err check_combination(const glim_cli *c, glim_error *e)
-{
-    static const struct {
-        glim_opt a, b;
-        const char *why;
-    } pairs[] = {
-        {GLIM_O_MESSAGES, GLIM_O_PROMPT, "put the prompt into the file"},
-        {GLIM_O_MESSAGES, GLIM_O_SYSTEM, "put the system message into the file"},
-        {GLIM_O_RAW, GLIM_O_MESSAGES, "raw text has no messages"},
-        {GLIM_O_RAW, GLIM_O_SYSTEM, "raw text has no system message"},
-        {GLIM_O_RAW, GLIM_O_TOOLS, "raw text is not looked through for calls"},
-        {GLIM_O_RAW, GLIM_O_THINK, "raw text has no thought"},
-    };
-    for (size_t i = 0; i < GLIM_COUNT(pairs); i++)
-        if (from_flag(c, pairs[i].a) && from_flag(c, pairs[i].b))
-            return glim_fail(
-                e, GLIM_E_USAGE, "--%s and --%s do not go together: %s; see glim run --help",
-                glim_opt_get(pairs[i].a)->name, glim_opt_get(pairs[i].b)->name, pairs[i].why);
-    const glim_opt_value *m = glim_cli_opt(c, GLIM_O_MESSAGES), *t = glim_cli_opt(c, GLIM_O_TOOLS);
-    if (m->set && t->set && strcmp(m->text, "-") == 0 && strcmp(t->text, "-") == 0)
-        return glim_fail(
-            e, GLIM_E_USAGE,
-            "--messages and --tools cannot both be standard input; see glim run --help");
-    return GLIM_OK;
-}
-
-/* --prompt, or standard input less the newline that echo and editors put at its end. */
-static glim_err read_prompt(glim_cli *c, bool raw, glim_str *out, glim_error *e)
-{
-    const glim_opt_value *v = glim_cli_opt(c, GLIM_O_PROMPT);
-    const char *name = v->set ? v->place : "standard input";
-    if (v->set) {
-        *out = glim_str_of(v->text);
-    } else {
-        glim_buf b;
-        if (glim_term_is(stdin))
-            glim_cli_say(c, "type the prompt and end it with Ctrl-D, or give it with -p");
-        glim_err rc = glim_cli_read("-", &b, e);
-        if (rc) return rc;
-        *out = glim_arena_str(c->arena, glim_buf_view(&b));
-        glim_buf_deinit(&b);
-        if (!out->p) return glim_fail(e, GLIM_E_NOMEM, "standard input: no memory for it");
-        if (!raw && glim_str_ends(*out, GLIM_STR("\n")))
-            out->n -= glim_str_ends(*out, GLIM_STR("\r\n")) ? 2 : 1;
-    }
-    if (out->n == 0)
-        return glim_fail(e, GLIM_E_INPUT,
-                         "%s: the prompt is empty; give it with -p TEXT or on standard input",
-                         name);
-    return glim_cli_check_text(name, *out, e);
-}
-
-static glim_err read_messages(glim_cli *c, const char *path, glim_chat *chat, glim_error *e)
-{
-    glim_json *json;
-    glim_chat decoded = {0};
-    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
-    glim_err rc = glim_cli_json(c, path, &json, e);
-    if (rc) return rc;
-    rc = glim_openai_messages_decode(c->arena, json, &decoded, e);
-    if (rc) {
-        glim_error_prefix(e, "%s", name);
-        return rc;
-    }
-    if (decoded.n_message == 0)
-        return glim_fail(e, GLIM_E_INPUT, "%s: no message in it; one is needed", name);
-    const glim_message *last = &decoded.messages[decoded.n_message - 1];
-    if (last->role == GLIM_ROLE_USER && last->content.n == 0)
-        return glim_fail(e, GLIM_E_INPUT, "%s: messages[%zu].content: the prompt is empty", name,
-                         decoded.n_message - 1);
-    chat->messages = decoded.messages;
-    chat->n_message = decoded.n_message;
-    return GLIM_OK;
-}
-
-static glim_err make_messages(glim_cli *c, glim_str prompt, glim_chat *chat, glim_error *e)
-{
-    glim_message *m = glim_arena_alloc0(c->arena, 2 * sizeof *m);
-    if (!m) return glim_fail(e, GLIM_E_NOMEM, "no memory for two messages");
-    const glim_opt_value *system = glim_cli_opt(c, GLIM_O_SYSTEM);
-    chat->messages = m;
-    if (system->set && system->text[0]) { /* "" takes back one that the settings file gives */
-        m[chat->n_message++] =
-            (glim_message){.role = GLIM_ROLE_SYSTEM, .content = glim_str_of(system->text)};
-        glim_err rc = glim_cli_check_text(system->place, glim_str_of(system->text), e);
-        if (rc) return rc;
-    }
-    m[chat->n_message++] = (glim_message){.role = GLIM_ROLE_USER, .content = prompt};
-    return GLIM_OK;
-}
-
-static glim_err read_request(glim_cli *c, request *rq, glim_error *e)
-{
-    const glim_opt_value *messages = glim_cli_opt(c, GLIM_O_MESSAGES),
-                         *stop = glim_cli_opt(c, GLIM_O_STOP);
-    glim_str prompt = {0};
-    *rq = (request){.chat.think = glim_cli_think(c), .chat.keep_old = GLIM_UNSET};
-    glim_err rc = check_combination(c, e);
-    for (size_t i = 0; !rc && i < stop->n_item; i++) {
-        rc = glim_cli_check_text(stop->place, stop->items[i], e);
-        if (!rc && stop->items[i].n == 0)
-            rc = glim_fail(e, GLIM_E_INPUT, "%s: an empty text stops nothing", stop->place);
-    }
-    if (rc) return rc;
-    if (glim_cli_opt(c, GLIM_O_RAW)->on) return read_prompt(c, true, &rq->raw, e);
-    if (messages->set) {
-        rc = read_messages(c, messages->text, &rq->chat, e);
-    } else {
-        rc = read_prompt(c, false, &prompt, e);
-        if (!rc) rc = make_messages(c, prompt, &rq->chat, e);
-    }
-    return rc ? rc : glim_cli_tools(c, &rq->chat, e);
-}
-
-static double to_us(double ms)
-{
-    return round(ms * 1000) / 1000; /* more digits than a clock has only look exact */
-}
-
-static void write_usage(glim_jw *w, const glim_usage *u)
-{
-    glim_jw_key(w, "usage");
-    glim_jw_object(w);
-    glim_jw_key(w, "prompt_tokens");
-    glim_jw_i64(w, u->n_prompt);
-    glim_jw_key(w, "completion_tokens");
-    glim_jw_i64(w, u->n_completion);
-    glim_jw_key(w, "total_tokens");
-    glim_jw_i64(w, u->n_prompt + u->n_completion);
-    glim_jw_key(w, "prompt_tokens_details");
-    glim_jw_object(w);
-    glim_jw_key(w, "cached_tokens");
-    glim_jw_i64(w, u->n_cached);
-    glim_jw_object_end(w);
-    glim_jw_key(w, "completion_tokens_details");
-    glim_jw_object(w);
-    glim_jw_key(w, "reasoning_tokens");
-    glim_jw_i64(w, u->n_reasoning);
-    glim_jw_object_end(w);
-    glim_jw_object_end(w);
-    glim_jw_key(w, "timings");
-    glim_jw_object(w);
-    glim_jw_key(w, "prompt_tokens");
-    glim_jw_i64(w, u->n_prompt - u->n_cached);
-    glim_jw_key(w, "prompt_ms");
-    glim_jw_f64(w, to_us(u->prompt_ms));
-    glim_jw_key(w, "completion_tokens");
-    glim_jw_i64(w, u->n_completion);
-    glim_jw_key(w, "completion_ms");
-    glim_jw_f64(w, to_us(u->completion_ms));
-    glim_jw_object_end(w);
-}
-
-static glim_err print_json(const glim_answer *a, glim_str logprobs, glim_error *e)
-{
-    glim_buf b;
-    glim_jw w;
-    glim_buf_init(&b, SIZE_MAX / 2);
-    glim_jw_init(&w, &b);
-    glim_jw_object(&w);
-    glim_jw_key(&w, "text");
-    glim_jw_str(&w, a->content);
-    glim_jw_key(&w, "reasoning");
-    glim_jw_str(&w, a->reasoning);
-    glim_jw_key(&w, "tool_calls");
-    glim_write_calls(&w, a->calls, a->n_call);
-    glim_jw_key(&w, "finish_reason");
-    glim_jw_str(&w, glim_str_of(glim_finish_reason(a)));
-    if (a->reason == GLIM_STOP_LOOP) {
-        glim_jw_key(&w, "stop_reason");
-        glim_jw_str(&w, GLIM_STR("loop"));
-    }
-    if (logprobs.p) {
-        glim_jw_key(&w, "logprobs");
-        glim_jw_raw(&w, logprobs);
-    }
-    write_usage(&w, &a->usage);
-    glim_jw_object_end(&w);
-    glim_buf_addc(&b, '\n');
-    return glim_cli_emit(&b, e);
-}
-
-static glim_err answer(glim_cli *c, glim_model *m, const request *rq, glim_error *e)
-{
-    glim_session *s = NULL;
-    glim_printer p = {0};
     glim_gen_opts gen;
-    bool json = glim_cli_opt(c, GLIM_O_JSON)->on;
-    glim_err rc = glim_cli_gen_opts(c, &gen, e);
+    glim_err rc = glim_cli_gen_opts(a->c, &gen, e);
     if (rc) return rc;
-    rc = glim_printer_init(&p, json, e);
-    if (!rc) rc = glim_session_new(m, &s, e);
-    if (rc) {
-        glim_printer_deinit(&p);
-        return rc;
-    }
-    glim_cli_watch(s);
-    if (rq->raw.p)
-        rc = glim_generate_raw(s, rq->raw, &gen, glim_printer_event, &p, e);
-    else
-        rc = glim_generate(s, &rq->chat, &gen, glim_printer_event, &p, e);
+    if (!rq->raw.p) return glim_answerer_chat(a, &rq->chat, &gen, glim_printer_event, p, e);
+    glim_cli_watch(a->s);
+    rc = glim_generate_raw(a->s, rq->raw, &gen, glim_printer_event, p, e);
     glim_cli_watch(NULL);
+    return rc;
+}
 
+static glim_err answer(glim_cli *c, glim_answerer *by, const glim_cli_request *rq, glim_error *e)
+{
+    glim_printer p = {0};
+    bool json = glim_cli_opt(c, GLIM_O_JSON)->on;
+    glim_err rc = glim_printer_init(&p, json, e);
+    if (rc) return rc;
+    rc = generate(by, rq, &p, e);
     const glim_answer *a = glim_collector_answer(p.col);
     glim_printer_finish(&p, a);
-    /* An answer that was stopped by hand is still printed, then reported as what it is. */
-    bool cancelled = rc == GLIM_E_CANCELLED || (!rc && a && a->reason == GLIM_STOP_CANCEL);
-    if (!rc && !a) rc = glim_fail(e, GLIM_E_NOMEM, "no memory for the whole answer");
-    if ((!rc || cancelled) && a && json) rc = print_json(a, glim_printer_logprobs(&p), e);
-    if (cancelled && a)
-        rc = glim_fail(e, GLIM_E_CANCELLED, "cancelled after %lld tokens",
-                       (long long)a->usage.n_completion);
-    if (!rc && a && !json && glim_term_is(stderr) && strcmp(glim_finish_reason(a), "length") == 0)
-        glim_cli_say(c, a->reason == GLIM_STOP_LOOP ? "stopped: the answer only repeated itself"
-                        : a->reason == GLIM_STOP_CONTEXT ? "the context is full (--ctx)"
-                                                         : "cut at --max-tokens");
+    char name[320];
+    if (!rc && by->elsewhere && !json)
+        glim_cli_say(c, "answered by %s", glim_answerer_name(by, name, sizeof name));
+    rc = glim_printer_result(&p, c, a, rc, glim_answerer_where(by), e);
     glim_printer_deinit(&p);
-    glim_session_free(s);
     return rc;
 }
 
 int glim_cmd_run(glim_cli *c)
 {
     glim_error e = {0};
-    request rq;
-    glim_model *m = NULL;
-    glim_err rc = read_request(c, &rq, &e);
+    glim_cli_request rq;
+    glim_answerer by = {0};
+    glim_err rc = glim_answerer_check(c, &e); /* before anybody types a prompt */
+    if (!rc) rc = glim_cli_read_request(c, glim_answerer_is_elsewhere(c), &rq, &e);
     if (!rc) {
         glim_cli_catch_interrupt(); /* not before: reading the prompt is ended by Ctrl-C as
                                        everywhere */
-        rc = glim_cli_open_model(c, GLIM_KV_F16, &m, &e);
+        rc = glim_answerer_open(c, &by, &e);
     }
-    if (!rc) rc = answer(c, m, &rq, &e);
-    glim_model_close(m);
+    if (!rc) rc = answer(c, &by, &rq, &e);
+    glim_answerer_close(&by);
     return rc ? glim_cli_fail(c, &e) : 0;
 }

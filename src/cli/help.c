@@ -58,7 +58,7 @@ static void print_arg(char *out, size_t n_out, const char *arg)
 static void option(FILE *f, const glim_opt_row *r)
 {
     enum { COLUMN = 28 };
-    char left[96], arg[64], letter[8] = "    ", help[400];
+    char left[96], arg[64], letter[8] = "    ", help[600];
     print_arg(arg, sizeof arg, r->arg);
     if (r->letter) snprintf(letter, sizeof letter, "-%c, ", r->letter);
     snprintf(left, sizeof left, "  %s--%s%s%s", letter, r->name, arg[0] ? " " : "", arg);
@@ -76,16 +76,19 @@ static void option(FILE *f, const glim_opt_row *r)
 
 /* Groups in the order of the table; an option is shown in the first that holds it. */
 static const struct {
-    unsigned where;
+    uint64_t where;
     const char *title;
 } groups[] = {
-    {GLIM_IN_MODEL | GLIM_IN_ENGINE | GLIM_IN_PLAN, "Model and machine"},
-    {GLIM_IN_RUN | GLIM_IN_TALK | GLIM_IN_TOOLS | GLIM_IN_CHAT, "Conversation"},
+    {GLIM_IN_MODEL | GLIM_IN_ENGINE | GLIM_IN_PLAN | GLIM_IN_NAMED, "Model and machine"},
+    {GLIM_IN_RUN | GLIM_IN_TALK | GLIM_IN_TOOLS | GLIM_IN_CHAT | GLIM_IN_ASK, "Conversation"},
     {GLIM_IN_SAMPLE, "Sampling"},
     {GLIM_IN_TOKENIZE | GLIM_IN_TEMPLATE | GLIM_IN_PARSE | GLIM_IN_CHUNK | GLIM_IN_LOGITS |
          GLIM_IN_JSON | GLIM_IN_SYNTH | GLIM_IN_BENCH | GLIM_IN_PERPLEXITY | GLIM_IN_SERVE |
-         GLIM_IN_EMBED | GLIM_IN_KEYWORD | GLIM_IN_RERANK,
+         GLIM_IN_EMBED | GLIM_IN_KEYWORD | GLIM_IN_RERANK | GLIM_IN_MAKE | GLIM_IN_SAVE |
+         GLIM_IN_FETCH | GLIM_IN_PURPOSE | GLIM_IN_BATCH | GLIM_IN_VECTOR | GLIM_IN_RANK |
+         GLIM_IN_RAW | GLIM_IN_SEARCH,
      "This command"},
+    {GLIM_IN_CLOUD, "Another server"},
     {GLIM_IN_SETTINGS, "Settings"},
 };
 
@@ -113,8 +116,37 @@ static void foreign(FILE *f)
     glim_buf_deinit(&names);
 }
 
-void glim_help_command(FILE *f, const glim_command *cmd)
+static bool shown(const glim_command *verb, const char *prefix)
 {
+    return strncmp(verb->name, prefix, strlen(prefix)) == 0;
+}
+
+static void verbs(FILE *f, const glim_command *cmd, const char *prefix)
+{
+    const char *title = prefix[0] ? prefix : cmd->name;
+    fprintf(f, "glim %s - %s\n\n", title, cmd->summary);
+    fprintf(f, "  glim %s VERB [OPTION]...\n\n", title);
+    wrap(f, cmd->about, 0, 0);
+    fprintf(f, "\nVerbs\n");
+    for (const glim_command *k = cmd->verbs; k->name; k++) {
+        if (!shown(k, prefix)) continue;
+        int n = fprintf(f, "  %s %s", k->name + strlen(cmd->name) + 1, k->argument);
+        fprintf(f, "%*s%s\n", GLIM_MAX(1, 38 - n), "", k->summary);
+    }
+    fprintf(f, "\n`glim %s VERB --help` lists the options of each. All of them take these.\n",
+            cmd->name);
+    const glim_command all = {.where = GLIM_IN_CLOUD | GLIM_IN_SETTINGS};
+    options(f, &all);
+}
+
+void glim_help_command(FILE *f, const glim_command *cmd, const char *prefix)
+{
+    if (cmd->verbs) {
+        verbs(f, cmd, prefix);
+        fprintf(f, "\nExamples\n");
+        lines(f, cmd->examples, "  ");
+        return;
+    }
     fprintf(f, "glim %s - %s\n\n", cmd->name, cmd->summary);
     fprintf(f, "  glim %s%s%s%s\n\n", cmd->name, cmd->argument[0] ? " " : "", cmd->argument,
             cmd->where ? " [OPTION]..." : "");
@@ -165,7 +197,10 @@ static void help_settings(FILE *f)
          "GLIM_ and the option's name in capitals, - written as _: GLIM_TOP_P=0.9 is --top-p 0.9. "
          "An empty variable "
          "counts as not set; switches take on or off. GLM_MODEL is taken where GLIM_MODEL is not "
-         "set. GLIM_MODELS names folders with models, colons between; HF_HOME says where the "
+         "set; GLM_FLASH_ENABLED and USE_NPU choose who answers; ZHIPUAI_API_KEY, ZAI_API_KEY, "
+         "GLM_FLASH_API_KEY and "
+         "OPENAI_API_KEY hold keys, which no other option takes. GLIM_MODELS names folders with "
+         "models, colons between; HF_HOME says where the "
          "Hugging Face cache is. NO_COLOR "
          "turns colour off.",
          2, 2);
@@ -183,7 +218,7 @@ static void help_settings(FILE *f)
          "around a value "
          "keep its blanks. An unknown key is an error. These keys may be set:",
          2, 2);
-    char keys[1200] = "";
+    char keys[2400] = "";
     size_t n = 0;
     for (int i = 0; i < GLIM_OPT_COUNT && n < sizeof keys; i++) {
         const glim_opt_row *r = glim_opt_get((glim_opt)i);
@@ -224,7 +259,7 @@ int glim_cmd_help(glim_cli *c)
     } else if (strcmp(c->arg[0], "exit") == 0) {
         help_exit(stdout);
     } else if (cmd && cmd->fn) {
-        glim_help_command(stdout, cmd);
+        glim_help_command(stdout, cmd, "");
     } else {
         glim_error e = {0};
         if (cmd)

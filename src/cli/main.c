@@ -38,7 +38,7 @@ static int run_command(glim_cli *c, int n, char **args)
         c->cfg && c->arena ? GLIM_OK : glim_fail(&e, GLIM_E_NOMEM, "no memory to begin with");
     if (!rc) rc = glim_cli_parse(c, n, args, &e);
     if (!rc && c->help) {
-        glim_help_command(stdout, c->cmd);
+        glim_help_command(stdout, c->cmd, c->verb);
         return flush_output(c, 0);
     }
     if (!rc && c->cmd->where & GLIM_IN_SETTINGS) rc = glim_cli_settings(c, &e);

@@ -5,13 +5,29 @@
 
 #include "cli/cli_priv.h"
 
+static int no_verb(glim_cli *c);
+
 const glim_command glim_commands[] = {
 #define COMMAND(name, fn, where, argument, least, most, summary, about, examples)                  \
-    {#name, fn, where, argument, least, most, summary, about, examples},
-#define LATER(name, summary) {#name, NULL, 0, "", 0, 0, summary, "", ""},
+    {#name, fn, where, argument, least, most, summary, about, examples, NULL},
+#define VERBS(name, verbs, where, summary, about, examples)                                        \
+    {#name, no_verb, where, "VERB", 0, 0, summary, about, examples, verbs},
+#define LATER(name, summary) {#name, NULL, 0, "", 0, 0, summary, "", "", NULL},
 #include "cli/commands.def"
 #undef COMMAND
+#undef VERBS
 #undef LATER
+    {0},
+};
+
+const glim_command glim_cloud_verbs[] = {
+#define VERB(name, fn, where, argument, least, most, summary, about, examples)                     \
+    {name,     fn,    (where) | GLIM_IN_CLOUD | GLIM_IN_SETTINGS,                                  \
+     argument, least, most,                                                                        \
+     summary,  about, examples,                                                                    \
+     NULL},
+#include "cli/cloud.def"
+#undef VERB
     {0},
 };
 
@@ -42,16 +58,26 @@ static glim_err unknown_option(const glim_cli *c, glim_str word, glim_str name, 
                      near ? "?)" : "", c->cmd->name);
 }
 
+/* The commands that take an option, added to out. */
+static void list_takers(const glim_command *k, const glim_opt_row *r, char *out, size_t n_out)
+{
+    size_t n = strlen(out);
+    for (; k->name && n < n_out; k++) {
+        if (!(k->where & r->where) || k->where == GLIM_IN_ALL) continue;
+        int w = k->verbs ? 0 : snprintf(out + n, n_out - n, "%s%s", n ? ", " : "", k->name);
+        n += (size_t)GLIM_MAX(w, 0);
+        if (k->verbs) {
+            list_takers(k->verbs, r, out, n_out);
+            n = strlen(out);
+        }
+    }
+}
+
 /* A known option at the wrong command: says which commands take it. */
 static glim_err misplaced(const glim_cli *c, const glim_opt_row *r, glim_error *e)
 {
     char others[160] = "";
-    size_t n = 0;
-    for (const glim_command *k = glim_commands; k->name && n < sizeof others; k++) {
-        if (!(k->where & r->where) || k->where == GLIM_IN_ALL) continue;
-        int w = snprintf(others + n, sizeof others - n, "%s%s", n ? ", " : "", k->name);
-        n += (size_t)GLIM_MAX(w, 0);
-    }
+    list_takers(glim_commands, r, others, sizeof others);
     return glim_fail(e, GLIM_E_USAGE,
                      "--%s is no option of this command (but of: %s); see glim %s --help", r->name,
                      others, c->cmd->name);
@@ -70,8 +96,8 @@ static glim_err one_option(glim_cli *c, glim_opt o, const char *shown, glim_str 
     if (!(r->where & c->cmd->where)) return misplaced(c, r, e);
     if (o == GLIM_O_MODEL && !(c->cmd->where & GLIM_IN_SERVE) &&
         glim_cli_opt(c, o)->origin == GLIM_FROM_FLAG)
-        return glim_fail(e, GLIM_E_USAGE,
-                         "%s is given twice; only glim serve takes several models", shown);
+        return glim_fail(e, GLIM_E_USAGE, "%s is given twice; only glim serve takes several models",
+                         shown);
     if (!value.p) {
         if (r->type == GLIM_OPT_FLAG) {
             value = GLIM_STR("on");
@@ -116,7 +142,7 @@ static glim_err short_option(glim_cli *c, const char *word, int n, char **args, 
                              glim_error *e)
 {
     glim_opt o;
-    if (!glim_opt_find_letter(word[1], &o))
+    if (!glim_opt_find_letter(word[1], c->cmd->where, &o))
         return unknown_option(c, glim_str_of(word), glim_str_of(word + 1), e);
     char shown[] = {'-', word[1], 0};
     glim_str value = {0};
@@ -124,12 +150,91 @@ static glim_err short_option(glim_cli *c, const char *word, int n, char **args, 
     return one_option(c, o, shown, value, n, args, i, e);
 }
 
+/* ---- verbs: the second and third word of some commands ------------------------------------------ */
+
+static int no_verb(glim_cli *c)
+{
+    glim_error e = {0};
+    (void)!glim_fail(&e, GLIM_E_USAGE, "what is to be done is missing; see glim %s --help",
+                     c->verb[0] ? c->verb : c->cmd->name);
+    return glim_cli_fail(c, &e);
+}
+
+/* Whether name begins with all words of prefix. */
+static bool has_words(const char *name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return strncmp(name, prefix, n) == 0 && (name[n] == ' ' || !name[n]);
+}
+
+/* Words that may stand where a wrong one does, for suggestions. */
+typedef struct verb_words {
+    char word[32][16];
+    size_t n;
+} verb_words;
+
+static void collect_words(const glim_command *k, const char *before, verb_words *v)
+{
+    for (; k->name && v->n < GLIM_COUNT(v->word); k++) {
+        if (!has_words(k->name, before)) continue;
+        const char *word = k->name + strlen(before) + 1;
+        snprintf(v->word[v->n++], sizeof v->word[0], "%.*s", (int)strcspn(word, " "), word);
+    }
+}
+
+static const char *next_verb(void *user, size_t i)
+{
+    const verb_words *v = user;
+    return i < v->n ? v->word[i] : NULL;
+}
+
+/* The next word of a name: the command, once it is whole. */
+static glim_err take_verb(glim_cli *c, const char *word, glim_error *e)
+{
+    char name[sizeof c->verb];
+    bool begins = false;
+    if (!c->verb[0]) snprintf(c->verb, sizeof c->verb, "%s", c->cmd->name);
+    int n = snprintf(name, sizeof name, "%s %s", c->verb, word);
+    for (const glim_command *k = c->cmd->verbs; n > 0 && (size_t)n < sizeof name && k->name; k++) {
+        if (!word[0] || strchr(word, ' ')) continue; /* one word at a time */
+        if (strcmp(k->name, name) == 0) {
+            c->cmd = k;
+            return GLIM_OK;
+        }
+        begins = begins || has_words(k->name, name);
+    }
+    if (begins) {
+        memcpy(c->verb, name, sizeof name);
+        return GLIM_OK;
+    }
+    verb_words v = {.n = 0};
+    collect_words(c->cmd->verbs, c->verb, &v);
+    const char *near = glim_nearest(glim_str_of(word), next_verb, &v);
+    return glim_fail(e, GLIM_E_USAGE, "%s is nothing that glim %s does%s%s%s; see glim %s --help",
+                     GLIM_QUOTE(glim_str_of(word)), c->verb, near ? " (did you mean '" : "",
+                     near ? near : "", near ? "'?)" : "", c->verb);
+}
+
+/* Options may stand before the verb that does not take them. */
+static glim_err check_verb(const glim_cli *c, glim_error *e)
+{
+    if (c->cmd->verbs) return GLIM_OK; /* no_verb() says so */
+    for (int i = 0; c->verb[0] && i < GLIM_OPT_COUNT; i++) {
+        const glim_opt_row *r = glim_opt_get((glim_opt)i);
+        const glim_opt_value *v = glim_cli_opt(c, (glim_opt)i);
+        if (v->set && v->origin == GLIM_FROM_FLAG && !(r->where & c->cmd->where))
+            return misplaced(c, r, e);
+    }
+    return GLIM_OK;
+}
+
 static glim_err check_arguments(const glim_cli *c, const char *extra, glim_error *e)
 {
     if (extra) {
-        const char *cure = strcmp(c->cmd->name, "run") == 0 ? "; a prompt is given with -p"
-                           : c->cmd->n_max == 1             ? "; text with blanks needs quotes"
-                                                            : "";
+        const char *cure = c->cmd->where & (GLIM_IN_RUN | GLIM_IN_ASK)
+                               ? "; a prompt is given with -p"
+                           : c->cmd->n_max == 1 ? "; text with blanks needs quotes"
+                                                : "";
         return glim_fail(e, GLIM_E_USAGE, "unexpected argument %s%s; see glim %s --help",
                          GLIM_QUOTE(glim_str_of(extra)), cure, c->cmd->name);
     }
@@ -146,7 +251,9 @@ glim_err glim_cli_parse(glim_cli *c, int n, char **args, glim_error *e)
     for (int i = 0; i < n; i++) {
         const char *w = args[i];
         glim_err rc = GLIM_OK;
-        if (plain || w[0] != '-' || !w[1]) {
+        if (c->cmd->verbs && (plain || w[0] != '-')) {
+            rc = take_verb(c, w, e);
+        } else if (plain || w[0] != '-' || !w[1]) {
             if (c->n_arg < c->cmd->n_max)
                 c->arg[c->n_arg++] = w;
             else if (!extra)
@@ -162,7 +269,8 @@ glim_err glim_cli_parse(glim_cli *c, int n, char **args, glim_error *e)
         }
         if (rc) return rc;
     }
-    return check_arguments(c, extra, e);
+    glim_err rc = check_verb(c, e);
+    return rc ? rc : check_arguments(c, extra, e);
 }
 
 /* ---- environment and files ------------------------------------------------------------------- */
@@ -186,12 +294,27 @@ const char *glim_cli_config_path(glim_cli *c, bool *named)
     return path && glim_is_file(path) ? path : NULL;
 }
 
+/* Variables that the client reads by itself: keys and addresses. What a file of variables says of them counts as if it stood
+ * in the environment, and after it. */
+static void export_variable(void *user, const char *name, const char *value)
+{
+    static const char *const known[] = {"ZHIPUAI_API_KEY", "ZHIPUAI_BASE_URL",  "ZAI_API_KEY",
+                                        "ZAI_BASE_URL",    "GLM_FLASH_API_KEY", "OPENAI_API_KEY",
+                                        "OPENAI_BASE_URL", "OLLAMA_HOST"};
+    (void)user;
+    const char *there = getenv(name);
+    for (size_t i = 0; i < GLIM_COUNT(known) && value[0]; i++)
+        if (strcmp(known[i], name) == 0) (void)setenv(name, value, !there || !there[0]);
+}
+
 glim_err glim_cli_settings(glim_cli *c, glim_error *e)
 {
-    unsigned where = c->cmd->where;
+    const uint64_t where = c->cmd->where;
     glim_err rc = glim_config_read_env(c->cfg, where, from_environment, NULL, e);
     const glim_opt_value *env_file = glim_cli_opt(c, GLIM_O_ENV_FILE);
     if (!rc && env_file->set) rc = glim_config_read_env_file(c->cfg, where, env_file->text, e);
+    if (!rc && env_file->set && where & GLIM_IN_CLOUD && where != GLIM_IN_ALL)
+        rc = glim_env_file_each(env_file->text, export_variable, NULL, e);
     bool named;
     /* `config check` reads the file itself, to report on it. */
     const char *path = rc || c->cmd->where == GLIM_IN_ALL ? NULL : glim_cli_config_path(c, &named);

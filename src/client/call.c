@@ -82,14 +82,14 @@ static void keep_message(glim_client_report *r, const char *text)
 
 /* ---- begin and end of a public call -------------------------------------------------------------- */
 
-glim_error *glim_call_begin(const glim_call *call, glim_error *e, glim_error *own)
+glim_error *glim_answer_begin(const glim_call *call, glim_error *e, glim_error *own)
 {
     if (call && call->report) *call->report = (glim_client_report){.retry_after_ms = -1};
     *own = (glim_error){0};
     return e ? e : own;
 }
 
-glim_err glim_call_end(const glim_call *call, glim_err rc, const glim_error *e)
+glim_err glim_answer_end(const glim_call *call, glim_err rc, const glim_error *e)
 {
     glim_client_report *r = call ? call->report : NULL;
     if (!r) return rc;

@@ -191,11 +191,11 @@ glim_err glim_client_chat(glim_client *c, const glim_client_ask *ask, glim_event
     glim_buf body = {0};
     glim_exchange x = {.method = "POST", .has_body = true, .between = !ask->whole};
     talk t = {.c = c, .fn = fn, .user = user, .ask = {.stream = !ask->whole}};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     glim_err rc = glim_op_path(c, GLIM_OP_CHAT, "chat", &x.path, e);
     if (!rc) rc = glim_op_model(c, GLIM_OP_CHAT, ask->model, &t.ask.model, e);
     if (!rc) rc = glim_chat_body(c, ask, GLIM_OP_CHAT, !ask->whole, call, &body, e);
-    if (rc) return glim_call_end(call, rc, e);
+    if (rc) return glim_answer_end(call, rc, e);
     glim_buf_init(&t.body, (size_t)GLIM_MIN(c->reply_max, (uint64_t)SIZE_MAX / 2));
     t.ask.chat = &ask->chat;
     t.ask.gen = &ask->gen;
@@ -213,5 +213,5 @@ glim_err glim_client_chat(glim_client *c, const glim_client_ask *ask, glim_event
     talk_clear(&t);
     glim_buf_deinit(&t.body);
     glim_buf_deinit(&body);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }

@@ -203,8 +203,8 @@ typedef struct glim_exchange {
 
 /* Every public call begins and ends with these: the report is emptied, and says at the end what class the error is of. begin
  * returns where errors go: e, or own where e is NULL. Errors: INPUT (request_id, timeout_s). */
-glim_error *glim_call_begin(const glim_call *call, glim_error *e, glim_error *own);
-glim_err glim_call_end(const glim_call *call, glim_err rc, const glim_error *e);
+glim_error *glim_answer_begin(const glim_call *call, glim_error *e, glim_error *own);
+glim_err glim_answer_end(const glim_call *call, glim_err rc, const glim_error *e);
 /* Sends, follows, waits, tries again. call may be NULL. */
 GLIM_MUST_USE glim_err glim_exchange_run(glim_client *c, const glim_exchange *x,
                                          const glim_call *call, glim_error *e);

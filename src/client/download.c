@@ -93,10 +93,10 @@ glim_err glim_client_download(glim_client *c, const char *url, const char *path,
     glim_url u;
     glim_exchange x = {.method = "GET", .url = url};
     download d = {.path = path, .size_max = size_max, .progress = progress, .user = user};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     glim_err rc = glim_url_read("url", glim_str_of(url), &u, e);
     if (!rc) rc = run(c, &x, &d, call, e);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 glim_err glim_client_file_content(glim_client *c, const char *id, const char *path,
@@ -107,7 +107,7 @@ glim_err glim_client_file_content(glim_client *c, const char *id, const char *pa
     glim_buf where;
     glim_exchange x = {.method = "GET"};
     download d = {.path = path};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     glim_buf_init(&where, 1024);
     glim_err rc = glim_op_path(c, GLIM_OP_FILES, "files", &base, e);
     if (!rc) rc = glim_url_check_id("id", glim_str_of(id), e);
@@ -116,5 +116,5 @@ glim_err glim_client_file_content(glim_client *c, const char *id, const char *pa
     x.path = glim_buf_view(&where);
     if (!rc) rc = run(c, &x, &d, call, e);
     glim_buf_deinit(&where);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }

@@ -125,7 +125,7 @@ glim_err glim_client_embed(glim_client *c, const char *model, const glim_str *te
     glim_str name;
     bool *seen = NULL;
     glim_exchange x = {.method = "POST", .has_body = true};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_vectors){0};
     glim_err rc = glim_op_path(c, GLIM_OP_EMBED, "embeddings", &x.path, e);
     if (!rc) rc = glim_op_model(c, GLIM_OP_EMBED, model, &name, e);
@@ -147,7 +147,7 @@ glim_err glim_client_embed(glim_client *c, const char *model, const glim_str *te
     }
     glim_free(seen);
     if (rc) glim_vectors_free(out);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 /* ---- reranking ---------------------------------------------------------------------------------------- */
@@ -210,7 +210,7 @@ glim_err glim_client_rerank(glim_client *c, const char *model, glim_str query,
     glim_str name;
     glim_buf body;
     glim_exchange x = {.method = "POST", .has_body = true};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *n_out = 0;
     glim_buf_init(&body, BODY_MAX);
     glim_err rc = glim_op_path(c, GLIM_OP_RERANK, "reranking", &x.path, e);
@@ -222,12 +222,12 @@ glim_err glim_client_rerank(glim_client *c, const char *model, glim_str query,
         if (body.err) rc = glim_fail(e, body.err, "the request: %s", glim_strerror(body.err));
     }
     if (!rc) {
-        glim_doc d;
+        glim_doc d = {.arena = NULL};
         x.body = glim_buf_view(&body);
         rc = glim_doc_get(c, &x, call, &d, e);
         if (!rc) rc = take_ranks(&d, n, out, n_out, e);
         glim_doc_free(&d);
     }
     glim_buf_deinit(&body);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }

@@ -58,14 +58,14 @@ glim_err glim_client_upload(glim_client *c, const char *path, const char *purpos
     glim_form_part form[] = {{.name = "purpose", .text = glim_str_of(purpose)},
                              {.name = "file", .path = path}};
     glim_exchange x = {.method = "POST", .form = form, .n_form = 2, .between = true};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_client_file){.bytes = 0};
     glim_err rc = glim_op_path(c, GLIM_OP_FILES, "files", &x.path, e);
     if (!rc) rc = glim_doc_get(c, &x, call, &d, e);
     if (!rc) rc = take_file(d.root, out, e);
     glim_doc_free(&d);
     if (rc) glim_client_file_free(out);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 /* ---- the list, page by page ----------------------------------------------------------------------------- */
@@ -135,7 +135,7 @@ glim_err glim_client_files(glim_client *c, const char *purpose, const glim_call 
     glim_str base;
     file_list l = {0};
     bool more = true;
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = NULL;
     *n = 0;
     glim_err rc = glim_op_path(c, GLIM_OP_FILES, "files", &base, e);
@@ -147,7 +147,7 @@ glim_err glim_client_files(glim_client *c, const char *purpose, const glim_call 
         *out = l.v;
         *n = l.n;
     }
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 /* METHOD base/id or base/id/verb; the answer as JSON. */
@@ -174,14 +174,14 @@ glim_err glim_client_file_delete(glim_client *c, const char *id, const glim_call
                                  glim_error *e)
 {
     glim_error own;
-    glim_doc d;
+    glim_doc d = {.arena = NULL};
     bool gone = false;
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     glim_err rc = with_id(c, "DELETE", GLIM_OP_FILES, "files", id, "", call, &d, e);
     if (!rc && (!glim_json_bool(glim_json_get(d.root, "deleted"), &gone) || !gone))
         rc = glim_fail(e, GLIM_E_FORMAT, "the server does not say that %s was deleted", id);
     glim_doc_free(&d);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 /* ---- batches ------------------------------------------------------------------------------------------------ */
@@ -222,7 +222,7 @@ glim_err glim_client_batch_new(glim_client *c, const char *input_file, const cha
     glim_jw w;
     glim_doc d = {.arena = NULL};
     glim_exchange x = {.method = "POST", .has_body = true};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_client_batch){.over = false};
     glim_buf_init(&body, 65536);
     glim_jw_init(&w, &body);
@@ -242,20 +242,20 @@ glim_err glim_client_batch_new(glim_client *c, const char *input_file, const cha
     if (!rc) rc = take_batch(&d, out, e);
     glim_doc_free(&d);
     glim_buf_deinit(&body);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 static glim_err batch_of(glim_client *c, const char *method, const char *id, const char *verb,
                          const glim_call *call, glim_client_batch *out, glim_error *e)
 {
     glim_error own;
-    glim_doc d;
-    e = glim_call_begin(call, e, &own);
+    glim_doc d = {.arena = NULL};
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_client_batch){.over = false};
     glim_err rc = with_id(c, method, GLIM_OP_BATCHES, "batches", id, verb, call, &d, e);
     if (!rc) rc = take_batch(&d, out, e);
     glim_doc_free(&d);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 glim_err glim_client_batch_get(glim_client *c, const char *id, const glim_call *call,

@@ -44,7 +44,7 @@ glim_err glim_client_count(glim_client *c, const glim_client_ask *ask, const gli
     glim_buf chat = {0}, body;
     glim_doc d = {.arena = NULL};
     glim_exchange x = {.method = "POST", .has_body = true};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *n_token = 0;
     glim_buf_init(&body, BODY_MAX);
     glim_err rc = glim_op_path(c, GLIM_OP_COUNT_TOKENS, "counting of tokens", &x.path, e);
@@ -62,7 +62,7 @@ glim_err glim_client_count(glim_client *c, const glim_client_ask *ask, const gli
     glim_doc_free(&d);
     glim_buf_deinit(&chat);
     glim_buf_deinit(&body);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 /* ---- searching, reading ---------------------------------------------------------------------------------- */
@@ -84,10 +84,10 @@ glim_err glim_client_search(glim_client *c, const char *engine, glim_str query, 
     glim_error own;
     glim_buf body;
     glim_jw w;
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_client_reply){0};
     if (query.n == 0 || !glim_utf8_valid(query, NULL))
-        return glim_call_end(call, glim_fail(e, GLIM_E_INPUT, "query: empty, or no UTF-8"), e);
+        return glim_answer_end(call, glim_fail(e, GLIM_E_INPUT, "query: empty, or no UTF-8"), e);
     glim_buf_init(&body, 1 << 20);
     glim_jw_init(&w, &body);
     glim_jw_object(&w);
@@ -100,7 +100,7 @@ glim_err glim_client_search(glim_client *c, const char *engine, glim_str query, 
         glim_jw_i64(&w, count);
     }
     glim_jw_object_end(&w);
-    return glim_call_end(call, post_small(c, GLIM_OP_SEARCH, "search", &body, call, out, e), e);
+    return glim_answer_end(call, post_small(c, GLIM_OP_SEARCH, "search", &body, call, out, e), e);
 }
 
 glim_err glim_client_read_page(glim_client *c, const char *url, const glim_call *call,
@@ -110,17 +110,17 @@ glim_err glim_client_read_page(glim_client *c, const char *url, const glim_call 
     glim_url u;
     glim_buf body;
     glim_jw w;
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_client_reply){0};
     glim_err rc = glim_url_read("url", glim_str_of(url), &u, e);
-    if (rc) return glim_call_end(call, rc, e);
+    if (rc) return glim_answer_end(call, rc, e);
     glim_buf_init(&body, 65536);
     glim_jw_init(&w, &body);
     glim_jw_object(&w);
     glim_jw_key(&w, "url");
     glim_jw_str(&w, glim_str_of(url));
     glim_jw_object_end(&w);
-    return glim_call_end(call, post_small(c, GLIM_OP_READER, "reader", &body, call, out, e), e);
+    return glim_answer_end(call, post_small(c, GLIM_OP_READER, "reader", &body, call, out, e), e);
 }
 
 /* ---- models -------------------------------------------------------------------------------------------------- */
@@ -162,14 +162,14 @@ glim_err glim_client_models(glim_client *c, const glim_call *call, glim_names *o
     glim_error own;
     glim_doc d = {.arena = NULL};
     glim_exchange x = {.method = "GET"};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_names){0};
     glim_err rc = glim_op_path(c, GLIM_OP_MODELS, "list of models", &x.path, e);
     if (!rc) rc = glim_doc_get(c, &x, call, &d, e);
     if (!rc) rc = take_names(c->p, d.root, out, e);
     glim_doc_free(&d);
     if (rc) glim_names_free(out);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 /* ---- any other path ------------------------------------------------------------------------------------------- */
@@ -261,10 +261,10 @@ glim_err glim_client_call(glim_client *c, const glim_client_raw *r, const glim_c
                           glim_client_reply *out, glim_error *e)
 {
     glim_error own;
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_client_reply){0};
     glim_err rc = check_raw(r, e);
-    if (rc) return glim_call_end(call, rc, e);
+    if (rc) return glim_answer_end(call, rc, e);
     glim_exchange x = {.method = r->method,
                        .path = glim_str_of(r->path),
                        .has_body = r->body.n > 0,
@@ -273,7 +273,7 @@ glim_err glim_client_call(glim_client *c, const glim_client_raw *r, const glim_c
                        .n_form = r->n_form,
                        .between = r->event || r->n_form,
                        .accept = r->event ? "text/event-stream, application/json" : "*/*"};
-    if (!r->event) return glim_call_end(call, glim_reply_get(c, &x, false, call, out, e), e);
+    if (!r->event) return glim_answer_end(call, glim_reply_get(c, &x, false, call, out, e), e);
     raw_stream s = {.r = r, .c = c};
     x.begin = raw_begin;
     x.data = raw_data;
@@ -291,5 +291,5 @@ glim_err glim_client_call(glim_client *c, const glim_client_raw *r, const glim_c
             rc = glim_fail(e, GLIM_E_NOMEM, "an answer");
         }
     }
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }

@@ -92,7 +92,7 @@ static glim_err take_task(const glim_doc *d, const char *id, glim_task *t, glim_
 static glim_err run_task(glim_client *c, glim_exchange *x, const char *id, const glim_call *call,
                          glim_task *out, glim_error *e)
 {
-    glim_doc d;
+    glim_doc d = {.arena = NULL};
     *out = (glim_task){0};
     glim_err rc = glim_doc_get(c, x, call, &d, e);
     if (!rc) rc = take_task(&d, id, out, e);
@@ -109,14 +109,14 @@ glim_err glim_client_chat_later(glim_client *c, const glim_client_ask *ask, cons
     glim_error own;
     glim_buf body = {0};
     glim_exchange x = {.method = "POST", .has_body = true};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_task){0};
     glim_err rc = glim_op_path(c, GLIM_OP_CHAT_LATER, "asynchronous chat", &x.path, e);
     if (!rc) rc = glim_chat_body(c, ask, GLIM_OP_CHAT_LATER, false, call, &body, e);
     x.body = glim_buf_view(&body);
     if (!rc) rc = run_task(c, &x, NULL, call, out, e);
     glim_buf_deinit(&body);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 /* The caller's members, and what is missing of model and request_id. */
@@ -163,7 +163,7 @@ glim_err glim_client_generate(glim_client *c, const char *kind, glim_str fields,
     glim_error own;
     glim_buf body;
     glim_exchange x = {.method = "POST", .has_body = true};
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_task){0};
     glim_buf_init(&body, BODY_MAX);
     bool video = strcmp(kind, "video") == 0;
@@ -177,7 +177,7 @@ glim_err glim_client_generate(glim_client *c, const char *kind, glim_str fields,
     x.body = glim_buf_view(&body);
     if (!rc) rc = run_task(c, &x, NULL, call, out, e);
     glim_buf_deinit(&body);
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }
 
 /* ---- looking, waiting -------------------------------------------------------------------------------------- */
@@ -204,8 +204,8 @@ glim_err glim_client_task(glim_client *c, const char *id, const glim_call *call,
                           glim_error *e)
 {
     glim_error own;
-    e = glim_call_begin(call, e, &own);
-    return glim_call_end(call, look(c, id, call, out, e), e);
+    e = glim_answer_begin(call, e, &own);
+    return glim_answer_end(call, look(c, id, call, out, e), e);
 }
 
 glim_err glim_client_wait(glim_client *c, const char *id, double first_s, double limit_s,
@@ -215,7 +215,7 @@ glim_err glim_client_wait(glim_client *c, const char *id, double first_s, double
     glim_error own;
     double wait = first_s > 0 ? first_s : 2, waited = 0;
     uint64_t began = glim_now_ns();
-    e = glim_call_begin(call, e, &own);
+    e = glim_answer_begin(call, e, &own);
     *out = (glim_task){0};
     glim_err rc = GLIM_OK;
     if (!(first_s >= 0 && first_s <= 1e6) || !(limit_s >= 0 && limit_s <= 1e9))
@@ -235,5 +235,5 @@ glim_err glim_client_wait(glim_client *c, const char *id, double first_s, double
         wait = GLIM_MIN(wait * 1.5, GLIM_MAX(WAIT_MAX_S, first_s));
         glim_task_free(out);
     }
-    return glim_call_end(call, rc, e);
+    return glim_answer_end(call, rc, e);
 }

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -63,6 +64,21 @@ class Help(Case):
                 self.assertLessEqual(len(line), 80, line)
                 self.assertEqual(line, line.rstrip(), "blanks at the end of a line")
 
+    def test_every_verb_has_a_manual(self):
+        overview = self.glim("cloud", "--help")[0]
+        listed = re.search(r"\nVerbs\n((?:  .*\n)+)", overview).group(1)
+        verbs = [re.match(r"  ([a-z]+(?: [a-z]+)?)(?=  | [A-Z[])", line).group(1) for line in listed.splitlines()]
+        self.assertGreaterEqual(len(verbs), 15)
+        for verb in ["", "files", "batch", *verbs]:
+            out, err = self.glim("cloud", *verb.split(), "--help")
+            self.assertEqual(err, "")
+            self.assertTrue(out.startswith(f"glim cloud{' ' if verb else ''}{verb} - "), out[:60])
+            self.assertIn("Examples\n", out)
+            self.assertIn("--key-file", out)
+            for line in out.splitlines():
+                self.assertLessEqual(len(line), 80, line)
+                self.assertEqual(line, line.rstrip(), "blanks at the end of a line")
+
     def test_options_of_the_interface(self):
         run = self.glim("run", "-h")[0]
         for o in "--model --prompt --system --think --temperature --top-p --top-k --min-p --seed --max-tokens --raw --json --tools --messages --ctx --threads --kv --cpu --stop".split():
@@ -70,6 +86,7 @@ class Help(Case):
         logits = self.glim("logits", "--help")[0]
         for o in "--tokens --top --all --full --greedy --chunk --mla --rank-norm-eps".split():
             self.assertIn(o, logits)
+        self.assertIn("--where auto|local|cloud", run)
         self.assertNotIn("--batch", run)  # nothing is offered that is refused
         self.assertNotIn("q8_0", run)
 
@@ -91,7 +108,7 @@ class Run(Case):
         self.assertEqual(err, "")
         self.assertEqual(out.count("\n"), 1)
         r = json.loads(out)
-        self.assertEqual(list(r), ["text", "reasoning", "tool_calls", "finish_reason", "usage", "timings"])
+        self.assertEqual(list(r), ["text", "reasoning", "tool_calls", "finish_reason", "usage", "timings", "where"])
         self.assertIn("62", r["text"])
         self.assertTrue(r["reasoning"])
         self.assertEqual(r["tool_calls"], [])

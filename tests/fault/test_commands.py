@@ -16,6 +16,9 @@ GLIM = os.path.abspath(sys.argv[1])
 SANITIZED = "--sanitized" in sys.argv
 NAMES = [a for a in sys.argv[2:] if not a.startswith("--")]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support", "platform"))
+from standin import Platform  # noqa: E402
+
 TINY = os.path.join(ROOT, "tests", "golden", "models", "glm-lite-small")
 NOMEM = 3
 
@@ -37,6 +40,7 @@ FILES = {
     "output": OUTPUT,
     "glim.conf": "threads = 1\n",
     "words": "model\nwas\nother\n",
+    "a.gif": "GIF89a",
 }
 # Whole encoders: weights, and a tokenizer from where those are.
 ENCODERS = {
@@ -66,13 +70,25 @@ COMMANDS = {
     "rerank": (["rerank", "-m", "ranker", "--query", "what?", "--truncate", "on", *EXACT], b'["this", "that"]'),
     "tokenize of an encoder": (["tokenize", "-m", "ernie", "Hello"], b""),
     "inspect an encoder": (["inspect", "ranker", "--json"], b""),
+    "cloud chat": (["cloud", "chat", "--messages", "messages.json", "--tools", "tools.json", "--json", "--field", "user_id=user_1", "--stop", "zz"], b""),
+    "cloud picture": (["cloud", "chat", "-m", "glm-4v", "-p", "say x", "--image", "a.gif", "--system", "Hi"], b""),
+    "cloud image": (["cloud", "image", "a cat", "--size", "1024x1024", "--json", "-o", "cat.png", "--force"], b""),
+    "cloud embed": (["cloud", "embed", "--dimensions", "256"], b'["a", "b"]'),
+    "cloud files": (["cloud", "files", "list"], b""),
+    "cloud raw": (["cloud", "raw", "POST", "/moderations", "-d", '{"model": "moderation", "input": "a"}'], b""),
+    "run elsewhere": (["run", "--where", "cloud", "-p", "say x"], b""),
+    "chat elsewhere": (["chat", "--where", "cloud"], b"say x\n/stats\nsay y\n"),
     "config": (["config", "show"], b""),
     "features": (["features", "--json"], b""),
 }
 
 
+platform = None  # what cloud and --where cloud ask
+
+
 def call(home, args, stdin, fail_at=None, count=None):
-    env = {"PATH": os.environ["PATH"], "HOME": home, "LC_ALL": "C.UTF-8", "GLIM_MODELS": TINY}
+    env = {"PATH": os.environ["PATH"], "HOME": home, "LC_ALL": "C.UTF-8", "GLIM_MODELS": TINY, "GLIM_RETRIES": "0",
+           "ZHIPUAI_BASE_URL": platform.paas, "ZHIPUAI_API_KEY": platform.key}
     env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
     if fail_at is not None:
         env["GLIM_TEST_FAIL_AT"] = fail_at
@@ -83,7 +99,7 @@ def call(home, args, stdin, fail_at=None, count=None):
 
 def same(name, a, b):
     """Answers with figures of time or memory in them are only looked at for their length."""
-    return a == b or name in ("json", "inspect", "inspect json", "inspect an encoder", "chat", "list", "features")
+    return a == b or name in ("json", "inspect", "inspect json", "inspect an encoder", "chat", "list", "features") or name.startswith("cloud")
 
 
 def sweep(home, name):
@@ -108,7 +124,9 @@ def sweep(home, name):
 
 
 def main():
+    global platform
     found = []
+    platform = Platform(polls=0)
     with tempfile.TemporaryDirectory() as home:
         for file, text in FILES.items():
             with open(os.path.join(home, file), "w") as f:
@@ -123,6 +141,7 @@ def main():
             print(figures, flush=True)
             for line in some[:5]:
                 print(line, flush=True)
+    platform.stop()
     print(f"{len(found)} wrong")
     return 1 if found else 0
 

@@ -31,7 +31,7 @@ static void table_is_sound(void **state)
         assert_int_equal(found, i); /* fails for a name used twice */
         assert_true(strlen(glim_opt_env((glim_opt)i, env)) == strlen(r->name) + 5);
         if (r->letter) {
-            assert_true(glim_opt_find_letter(r->letter, &found));
+            assert_true(glim_opt_find_letter(r->letter, r->where, &found));
             assert_int_equal(found, i);
         }
         if (!(r->flags & GLIM_OPT_LATER)) {
@@ -95,7 +95,11 @@ static void values_are_checked(void **state)
         {GLIM_O_KV, "f", GLIM_E_USAGE, "none of f32, f16 or bf16"},
         {GLIM_O_CPU, "ref", GLIM_OK, NULL},
         {GLIM_O_CPU, "mmx", GLIM_E_USAGE, "no kernel level"},
-        {GLIM_O_WHERE, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
+        {GLIM_O_USE_NPU, "False", GLIM_OK, NULL},
+        {GLIM_O_USE_NPU, "Y", GLIM_OK, NULL},
+        {GLIM_O_USE_NPU, "2", GLIM_E_USAGE, "neither on nor off"},
+        {GLIM_O_WHERE, "cloud", GLIM_OK, NULL},
+        {GLIM_O_WHERE, "x", GLIM_E_USAGE, "none of auto, local or cloud"},
         {GLIM_O_BATCH, "x", GLIM_E_UNSUPPORTED, "known but not supported yet"},
     };
     for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
@@ -240,7 +244,7 @@ static void settings_files(void **state)
         {"[server]\nport = 1\n", GLIM_E_INPUT, ":1: unknown section"},
         {"[route]\n", GLIM_E_UNSUPPORTED, ":1: section"},
         {"[upstream zai]\n", GLIM_E_UNSUPPORTED, ":1: section"},
-        {"where = cloud\n", GLIM_E_UNSUPPORTED, ":1: where is known"},
+        {"where = cloud\n", GLIM_OK, NULL},
         {"kv = q8_0\n", GLIM_E_UNSUPPORTED, ":1: kv: q8_0"},
         {"system = \xFF\n", GLIM_E_INPUT, "UTF-8 at byte 9"},
     };
@@ -302,6 +306,54 @@ static void env_files(void **state)
     assert_non_null(strstr(e.msg, ":1: "));
     unlink(p);
     glim_config_free(c);
+}
+
+static void keep_pair(void *user, const char *name, const char *value)
+{
+    char *out = user;
+    size_t n = strlen(out);
+    snprintf(out + n, 256 - n, "%s=[%s];", name, value);
+}
+
+static void each_variable(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *pairs;
+        glim_err rc;
+    } cases[] = {
+        {"", "", GLIM_OK},
+        {"A=1", "A=[1];", GLIM_OK},
+        {"A=1\nexport B = \"x y\" \r\n# C=2\nD=\nE='='\n", "A=[1];B=[x y];D=[];E=[=];", GLIM_OK},
+        {"A=1\nA=2\n", "A=[1];A=[2];", GLIM_OK},
+        {"A=1\nsecret words\nB=2\n", "A=[1];", GLIM_E_INPUT},
+        {"=secret\n", "", GLIM_E_INPUT},
+        {"A=\xff\n", "", GLIM_E_INPUT},
+    };
+    for (size_t i = 0; i < GLIM_COUNT(cases); i++) {
+        char out[256] = "";
+        glim_error e = {0};
+        const char *p = file_with(cases[i].text, strlen(cases[i].text));
+        assert_int_equal(glim_env_file_each(p, keep_pair, out, &e), cases[i].rc);
+        assert_string_equal(out, cases[i].pairs);
+        assert_null(strstr(e.msg, "secret")); /* a line that is no pair may hold a key */
+        unlink(p);
+    }
+    glim_error e = {0};
+    assert_int_equal(glim_env_file_each("/nowhere/.env", keep_pair, NULL, &e), GLIM_E_NOTFOUND);
+}
+
+static void letters_are_the_commands_own(void **state)
+{
+    (void)state;
+    glim_opt o;
+    assert_true(glim_opt_find_letter('o', GLIM_IN_BENCH, &o));
+    assert_int_equal(o, GLIM_O_OUTPUT);
+    assert_true(glim_opt_find_letter('o', GLIM_IN_SAVE, &o));
+    assert_int_equal(o, GLIM_O_OUT);
+    assert_true(glim_opt_find_letter('o', GLIM_IN_TOKENIZE, &o)); /* of neither: one to name in the message */
+    assert_false(glim_opt_find_letter('~', GLIM_IN_ALL, &o));
+    assert_false(glim_opt_find_letter(0, GLIM_IN_ALL, &o));
 }
 
 static const char *words(void *user, size_t i)
@@ -377,6 +429,8 @@ int main(void)
         cmocka_unit_test(environment),
         cmocka_unit_test(settings_files),
         cmocka_unit_test(env_files),
+        cmocka_unit_test(each_variable),
+        cmocka_unit_test(letters_are_the_commands_own),
         cmocka_unit_test(suggestions),
         cmocka_unit_test(no_memory),
     };
