@@ -3,6 +3,7 @@
 /api/npu/infer: as their own clients ask them."""
 import json
 import subprocess
+import time
 
 import httpx
 import pytest
@@ -309,7 +310,12 @@ def test_two_ports(start):
     import re
     ports = sorted(set(int(p) for p in re.findall(r"listening at http://127\.0\.0\.1:(\d+)", s.log())))
     assert len(ports) == 2
-    line = re.search(r"  curl (\S+) -H '([^']*)' \\\n    -d '([^\n]*)'", s.log())
+    # The server answers a moment before the line is out.
+    for _ in range(200):
+        line = re.search(r"  curl (\S+) -H '([^']*)' \\\n    -d '([^\n]*)'", s.log())
+        if line:
+            break
+        time.sleep(0.05)
     assert line, s.log()
     for port in ports:
         for path in ("/v1/chat/completions", "/api/paas/v4/chat/completions", "/chat", "/api/chat"):
