@@ -630,8 +630,8 @@ static const char *const bert_tokens[] = {"[PAD]",
                                           "\xe2\x96\x81H",
                                           "i",
                                           "\xe2\x96\x81\xc3\xa9",
-                                          "\xe2\x96\x81"
-                                          "e",
+                                          ("\xe2\x96\x81"
+                                           "e"), /* apart: 81e would be one escape */
                                           "\xe2\x96\x81\xe4\xbd\xa0"};
 static const char *const t5_tokens[] = {
     "<s>", "<pad>",        "</s>",     "<unk>", "\xe2\x96\x81h", "\xe2\x96\x81H",
