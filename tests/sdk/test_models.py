@@ -315,7 +315,7 @@ def test_ends_while_somebody_waits(start, folder, drain_s):
     server ends with status 0."""
     s = start("-m", toymodels.DEMO, "-m", str(folder / "one"), "--models-max", "1", "--on-demand", "off", "--drain", str(drain_s))
     oai = OpenAI(api_key="EMPTY", base_url=s.v1, max_retries=0)
-    stream = oai.chat.completions.create(model="glim-demo", stream=True, max_tokens=150 if drain_s > 1 else 4000,
+    stream = oai.chat.completions.create(model="glim-demo", stream=True, max_tokens=int(2000 / SLOW) if drain_s > 1 else 4000,
                                          extra_body={"ignore_eos": True}, messages=[{"role": "user", "content": "Tell me a story."}])
     next(stream)
     got = []
@@ -328,7 +328,8 @@ def test_ends_while_somebody_waits(start, folder, drain_s):
 
     waiting = threading.Thread(target=ask)
     waiting.start()
-    time.sleep(0.2)
+    wait_for(lambda: s.metric("glim_connections") >= 3)  # the stream, who waits, and this one
+    time.sleep(0.05)
     assert not got
     s.process.send_signal(signal.SIGTERM)
     if drain_s > 1:
