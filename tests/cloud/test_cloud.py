@@ -260,10 +260,14 @@ class Errors(Case):
         r = self.cloud("chat", "--think", "off", "-p", "repeat 50 word", status=14)
         self.assertTrue(r.out.startswith("word"), r.out)
 
-    def interrupt(self, *args, seconds=0.7, status=11):
+    def interrupt(self, *args, path=CHAT, status=11):
+        """Ctrl-C a moment after the platform was first asked for path: nothing that this is used for is over by then."""
         p = subprocess.Popen([GLIM, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              env=self.environment(), cwd=self.dir)
-        time.sleep(seconds * SLOW)
+        until = time.monotonic() + 20 * SLOW
+        while not self.platform.log(path) and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.4)
         t = time.monotonic()
         p.send_signal(signal.SIGINT)
         out, err = p.communicate(timeout=20 * SLOW)
@@ -281,12 +285,12 @@ class Errors(Case):
 
     def test_ctrl_c_while_a_film_is_made(self):
         self.platform.set(polls=1000)
-        out, err = self.interrupt("cloud", "video", "a film")
+        out, err = self.interrupt("cloud", "video", "a film", path="*/videos/generations")
         self.assertIn("goes on at the server: glim cloud task", err)
 
     def test_ctrl_c_of_run(self):
         self.platform.script({"path": CHAT, "chunk_delay_ms": 300, "times": 0})
-        out, err = self.interrupt("run", "--where", "cloud", "--think", "off", "-p", "repeat 100 x", "--json", seconds=1.0)
+        out, err = self.interrupt("run", "--where", "cloud", "--think", "off", "-p", "repeat 100 x", "--json")
         self.assertEqual(json.loads(out)["finish_reason"], "cancelled")
 
 
