@@ -352,7 +352,8 @@ extern const glim_wire_dialect glim_wire_openai, glim_wire_zhipu, glim_wire_olla
 /* ---- frames.c: a stream of bytes to whole events, cut anywhere ----------------------------------- */
 
 typedef struct glim_frames glim_frames;
-/* name: the event's ("" none); data: its data lines joined, or the line of an NDJSON stream. false stops. */
+/* name: the event's ("" none); data: its data lines joined, or the line of an NDJSON stream. false stops: the feeding fails with
+ * CANCELLED, so an error of fn's own is kept apart from it. */
 typedef bool (*glim_frame_fn)(void *user, glim_str name, glim_str data);
 glim_frames *glim_frames_new(bool lines, size_t event_max, glim_frame_fn fn, void *user); /* NULL: out of memory */
 void glim_frames_free(glim_frames *f);

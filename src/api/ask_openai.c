@@ -2,7 +2,8 @@
  * ask_openai.c - a chat as OpenAI's relatives and the Zhipu platform want to be asked it; the rows
  * of both wires.
  * Owns:   the members of the body and of its messages, and where the two differ.
- * Not here: what neither can say (ask.c), answers (hear_openai.c), addresses and keys (room client).
+ * Not here: what neither can say (ask.c), answers (hear_openai.c), addresses and keys (room
+ *           client).
  * Thread: any, pure.
  * Fails:  INPUT by the field's name; NOMEM, LIMIT.
  * See:    tests/unit/api/test_ask_openai.c */
@@ -202,8 +203,8 @@ static void put_lists(glim_asking *x)
     glim_jw_object_end(&x->w);
 }
 
-/* max_tokens, because every relative knows it; OpenAI's own newest models want the other name, which
- * can be an extra member. top_k 0 and -1 mean the same here, there only -1 does everywhere. */
+/* max_tokens, because every relative knows it; OpenAI's own newest models want the other name,
+ * which can be an extra member. A top_k of 0 is off, and the word for that everywhere is -1. */
 static glim_err put_sampling(glim_asking *x, glim_error *e)
 {
     const glim_gen_opts *g = &x->gen;

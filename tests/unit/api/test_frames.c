@@ -45,6 +45,8 @@ static const row rows[] = {
     {"one blank goes", false, S("data:  a\n\n"), "| a\n", false, GLIM_OK, 0},
     {"cr", false, S("data: a\r\rdata: b\r\r"), "|a\n|b\n", false, GLIM_OK, 0},
     {"crlf", false, S("data: a\r\n\r\ndata: b\r\n\r\n"), "|a\n|b\n", false, GLIM_OK, 0},
+    {"crlf, two fields", false, S("event: x\r\ndata: a\r\n\r\ndata: b\r\r\n"), "x|a\n|b\n", false,
+     GLIM_OK, 0},
     {"mixed", false, S("data: a\r\n\rdata: b\n\r\ndata: c\r\n\n"), "|a\n|b\n|c\n", false, GLIM_OK,
      0},
     {"several lines", false, S("data: a\ndata\ndata: b\ndata:\n\n"), "|a\n\nb\n\n", false, GLIM_OK,

@@ -210,6 +210,10 @@ static const hear_row streams[] = {
      BEGIN(0, "c1", "f") ARGS(0, "{\\\"a\\\":\\\"}\\\\\\\"{\\\"") BEGIN(1, "c2", "g") ARGS(0, "}")
          FINISH("stop") DONE,
      "B 0 c1 f\nE 0 {\"a\":\"}\\\"{\"}\nB 1 c2 g\nE 1 {}\nS 1 0/0/0/0 ", GLIM_OK, NULL},
+    {"a quote in a string",
+     BEGIN(0, "c1", "f") ARGS(0, "{\\\"a\\\":\\\"\\\\\\\"}") BEGIN(1, "c2", "g") ARGS(0, "\\\"}")
+         FINISH("stop") DONE,
+     "B 0 c1 f\nE 0 {\"a\":\"\\\"}\"}\nB 1 c2 g\nE 1 {}\nS 1 0/0/0/0 ", GLIM_OK, NULL},
     {"the old way",
      DELTA("\"function_call\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\"\"}")
          DELTA("\"function_call\":{\"arguments\":\":1}\"}") FINISH("function_call") DONE,
@@ -532,7 +536,8 @@ static void own_problem(void **state)
     DELTA("\"content\":\"a\"")                                                                     \
     BEGIN(0, "c1", "f")                                                                            \
     ARGS(0, "{\\\"a\\\":[1,2]}")                                                                   \
-    BEGIN(1, "c2", "g") ARGS(1, "{") ARGS(1, "}")                                                  \
+    BEGIN(1, "c2", "g")                                                                            \
+    ARGS(1, "{") ARGS(1, "}")                                                                      \
         CHUNK("\"delta\":{},\"finish_reason\":\"stop\",\"matched_stop\":\"END\"") DONE
 
 static void failing_memory(void **state)
