@@ -164,9 +164,6 @@ typedef struct glim_model_info {
     glim_str template_text; /* the chat template's source */
     int64_t n_head;      /* 0: unknown */
 } glim_model_info;
-/* True when this build runs models of that architecture: general.architecture of a GGUF, model_type
- * of a config.json. Thread: any. */
-GLIM_API bool glim_arch_known(const char *name);
 /* Borrows until glim_model_close(). */
 GLIM_API const glim_model_info *glim_model_get_info(const glim_model *m);
 GLIM_API const glim_vocab *glim_model_vocab(const glim_model *m);

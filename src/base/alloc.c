@@ -5,6 +5,9 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static bool (*hook_fn)(void *user, size_t n);
 static void *hook_user;
@@ -60,4 +63,11 @@ void *glim_alloc_aligned(size_t align, size_t n)
 void glim_free(void *p)
 {
     free(p);
+}
+
+void glim_alloc_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }

@@ -37,6 +37,9 @@ void *glim_alloc_array(size_t n, size_t size); /* zeroed, checked multiply */
 void *glim_realloc(void *p, size_t n);
 void *glim_alloc_aligned(size_t align, size_t n); /* align: power of two; end with glim_free() */
 void glim_free(void *p);                          /* NULL is fine */
+/* Gives free memory back to the system where the C library keeps it: after something large has gone. Takes the library's
+ * locks for some milliseconds at most. */
+void glim_alloc_trim(void);
 #define glim_new0(type) ((type *)glim_alloc0(sizeof(type)))
 
 /* Fault injection for tests: fn returns false to make the allocation fail. NULL removes it.

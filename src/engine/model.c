@@ -284,11 +284,6 @@ void glim_model_close(glim_model *m)
     glim_free(m);
 }
 
-bool glim_arch_known(const char *name)
-{
-    return glim_arch_named(glim_str_of(name));
-}
-
 const glim_model_info *glim_model_get_info(const glim_model *m)
 {
     return &m->info;

@@ -227,6 +227,11 @@ bool glim_exchange_hold_first(glim_exchange *x, glim_model_kind kind)
 {
     if (!x->host) x->host = glim_hub_hold_first(x->s->hub, kind);
     if (x->host) return true;
+    if (!glim_hub_serves(x->s->hub, kind)) {
+        glim_exchange_fail(x, GLIM_PROBLEM_KIND, NULL, "no %s model is served here",
+                           glim_model_kind_name(kind));
+        return false;
+    }
     glim_exchange_fail(x, GLIM_PROBLEM_NO_SLOT, NULL,
                        "no %s model is in memory now; a request to one brings it",
                        glim_model_kind_name(kind));

@@ -547,6 +547,7 @@ static void send_away(glim_hub *h, glim_host *m)
     pthread_mutex_unlock(&h->lock);
     GLIM_INFO("server", "unload", "model=%.*s", (int)m->name.n, m->name.p);
     shut(m);
+    glim_alloc_trim(); /* else the C library keeps up to some tens of MiB of it */
     pthread_mutex_lock(&h->lock);
     m->state = AWAY;
     m->closed = m->let_go = false;
@@ -716,6 +717,14 @@ glim_host *glim_hub_hold_first(glim_hub *h, glim_model_kind kind)
     if (m) m->n_user++;
     pthread_mutex_unlock(&h->lock);
     return m;
+}
+
+bool glim_hub_serves(glim_hub *h, glim_model_kind kind)
+{
+    pthread_mutex_lock(&h->lock);
+    bool serves = first_of(h, kind) != NULL;
+    pthread_mutex_unlock(&h->lock);
+    return serves;
 }
 
 void glim_hub_release(glim_hub *h, glim_host *host)

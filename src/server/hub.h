@@ -64,6 +64,8 @@ GLIM_MUST_USE glim_err glim_hub_take(glim_hub *h, glim_str name, glim_model_kind
                                      glim_hub_wait *w, glim_host **out, glim_error *e);
 /* The first host of a kind, held, if its weights are there; else NULL. */
 glim_host *glim_hub_hold_first(glim_hub *h, glim_model_kind kind);
+/* Whether a model of that kind can be asked for at all. */
+bool glim_hub_serves(glim_hub *h, glim_model_kind kind);
 void glim_hub_release(glim_hub *h, glim_host *host);
 /* It may go when nobody holds it; models that were given stay. */
 void glim_hub_let_go(glim_hub *h, glim_host *host);

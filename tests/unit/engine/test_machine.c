@@ -167,10 +167,10 @@ static void test_step_bytes(void **state)
 static void test_known_architectures(void **state)
 {
     (void)state;
-    assert_true(glim_arch_known("deepseek2"));
-    assert_true(glim_arch_known("glm4_moe_lite"));
-    assert_false(glim_arch_known("deepseek"));
-    assert_false(glim_arch_known(""));
+    assert_true(glim_arch_named(GLIM_STR("deepseek2")));
+    assert_true(glim_arch_named(GLIM_STR("glm4_moe_lite")));
+    assert_false(glim_arch_named(GLIM_STR("deepseek")));
+    assert_false(glim_arch_named(GLIM_STR("")));
 }
 
 int main(void)

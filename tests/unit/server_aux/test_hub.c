@@ -270,6 +270,8 @@ static void takes_turns(void **state)
     fixture f = {0};
     asker a, b, c;
     start(&f, two, 2, 1, 0);
+    assert_true(glim_hub_serves(f.h, GLIM_KIND_RERANK)); /* though it is not here yet */
+    assert_false(glim_hub_serves(f.h, GLIM_KIND_CHAT));
     assert_true(ask(&f, &a, "first", GLIM_KIND_EMBEDDING));
     assert_false(ask(&f, &b, "second", GLIM_KIND_RERANK));
     /* Whoever comes now waits behind the one who waits for room. */
